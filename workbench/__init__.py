@@ -1,0 +1,1 @@
+"""QLoRA Workbench: fine-tune language models on private data, on a machine without a network."""

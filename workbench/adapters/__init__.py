@@ -1,0 +1,1 @@
+"""The library of trained adapters: manifests, registration, lineage."""

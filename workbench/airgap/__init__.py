@@ -1,0 +1,1 @@
+"""Lock-down of a process, its self-test, and what both report."""

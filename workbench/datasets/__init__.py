@@ -1,0 +1,1 @@
+"""Files become strict records, are checked, and are sealed as dataset versions (no torch)."""

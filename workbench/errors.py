@@ -1,0 +1,99 @@
+"""The tree of errors: one class for each way a command may end, with its exit code.
+
+A message says what happened and what was kept; the hint says what to do next. Neither ever holds
+record text: name the file, the line and the reason code instead.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorkbenchError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        message: One or two plain sentences; no record text.
+        hint: What the user can do next; may be empty.
+        code: A snake_case code that scripts may match; defaults to the class's own.
+    """
+
+    exit_code: ClassVar[int] = 70
+    default_code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code or self.default_code
+
+
+class UsageError(WorkbenchError):
+    """The command or a setting was given wrongly."""
+
+    exit_code = 2
+    default_code = "usage"
+
+
+class BadInput(WorkbenchError):
+    """A file, a record or a model cannot be used as it is."""
+
+    exit_code = 3
+    default_code = "bad_input"
+
+
+class NotFound(BadInput):
+    """Something was named that is not in this vault."""
+
+    default_code = "not_found"
+
+
+class VaultError(WorkbenchError):
+    """The vault cannot be opened or fails its check."""
+
+    exit_code = 4
+    default_code = "vault"
+
+
+class WrongPassphrase(VaultError):
+    """No slot opens with the passphrase or recovery key that was given."""
+
+    default_code = "wrong_passphrase"
+
+
+class VaultDamaged(VaultError):
+    """Sealed bytes do not verify: they were changed, cut, swapped or belong elsewhere."""
+
+    default_code = "vault_damaged"
+
+
+class DoesNotFit(WorkbenchError):
+    """Memory or disk does not suffice."""
+
+    exit_code = 5
+    default_code = "does_not_fit"
+
+
+class Refused(WorkbenchError):
+    """Policy forbids it: an unsafe model, a possible way out of the machine, an open home."""
+
+    exit_code = 6
+    default_code = "refused"
+
+
+class JobFailed(WorkbenchError):
+    """A background job crashed or was stopped."""
+
+    exit_code = 7
+    default_code = "job_failed"
+
+
+class Busy(WorkbenchError):
+    """Another process holds what this command needs."""
+
+    exit_code = 8
+    default_code = "busy"
+
+
+class InternalError(WorkbenchError):
+    """A fault of the product itself."""

@@ -1,0 +1,1 @@
+"""Metrics and comparisons over records and answers (no torch)."""

@@ -1,0 +1,1 @@
+"""Export targets: preflight, contract, manifest and provenance files."""

@@ -1,0 +1,1 @@
+"""Hardware probe, memory model and planner (no torch)."""

@@ -1,0 +1,1 @@
+"""Start, follow, steer and recover background jobs (no torch)."""

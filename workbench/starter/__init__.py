@@ -1,0 +1,1 @@
+"""The embedded base model and sample data, with their provenance."""

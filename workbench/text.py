@@ -1,0 +1,43 @@
+"""The one sanitiser for whatever reaches a terminal.
+
+Control bytes, C1 controls, bidirectional overrides, invisible format characters and lone
+surrogates in data can move the cursor, set the window title, forge what a line says or crash an
+encoder. They are replaced by visible glyphs, and length is capped.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# U+2400..U+241F picture the C0 controls; U+2421 pictures DEL.
+_C0_PICTURES = 0x2400
+_DEL_PICTURE = "\u2421"
+_UNSEEN = "\ufffd"
+_KEPT = {"\n", "\t"}
+
+
+def _glyph(char: str) -> str:
+    point = ord(char)
+    if point < 0x20:
+        return chr(_C0_PICTURES + point)
+    if point == 0x7F:
+        return _DEL_PICTURE
+    # Cc: C1 controls; Cf: bidi overrides, zero-width and tag characters; Cs: lone surrogates;
+    # Co/Cn: private use and unassigned; Zl/Zp: separators that break lines in some terminals.
+    if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+        return _UNSEEN
+    return char
+
+
+def printable(value: str, *, limit: int = 10_000, multiline: bool = False) -> str:
+    """Return `value` with nothing in it that a terminal would obey.
+
+    Args:
+        value: Any text, hostile or not.
+        limit: Longest result in characters; a cut is marked with an ellipsis.
+        multiline: Keep line feeds and tabs as they are; otherwise they become glyphs too.
+    """
+    cut = value[: limit + 1]
+    kept = _KEPT if multiline else set()
+    shown = "".join(c if c in kept or (" " <= c <= "~") else _glyph(c) for c in cut)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "\u2026"

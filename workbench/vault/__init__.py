@@ -1,0 +1,1 @@
+"""The strongroom: keys, sealed objects, catalogue and audit log."""
