@@ -1,0 +1,76 @@
+"""DuckDB, hardened: every connection of the product is opened here.
+
+No extension is loaded or fetched, no Python variable stands in for a table, nothing spills to
+disk (DuckDB's spill files are plaintext; without them a query that is too big fails cleanly), no
+file but the opened one and those that are named can be reached, and none of it can be switched
+back on. The order matters: external access is shut after connecting, the lock comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "temp_directory": "",
+}
+
+
+def open_database(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open the database file at `path`; without `read_only` a missing file is created.
+
+    One process may hold several read-only connections, or writing ones, but not both kinds.
+
+    Raises:
+        duckdb.IOException: No database stands there, or another process holds it.
+        duckdb.ConnectionException: This process holds it with the other `read_only`.
+    """
+    return _shut(duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG)), ())
+
+
+def open_analyst(
+    *,
+    allowed: Sequence[Path] = (),
+    memory_limit: int | None = None,
+    threads: int | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open a fresh in-memory database for SQL over decrypted batches.
+
+    Args:
+        allowed: The only files that its SQL may read, by the path as given in the SQL.
+        memory_limit: Most memory of its tables and operators in bytes; DuckDB's default is 80 %
+            of the machine's. A query that needs more raises duckdb.OutOfMemoryException.
+        threads: Worker threads; by default one a core.
+    """
+    config = dict(_CONFIG)
+    if memory_limit is not None:
+        config["memory_limit"] = f"{memory_limit}B"
+    if threads is not None:
+        config["threads"] = threads
+    return _shut(duckdb.connect(":memory:", config=config), allowed)
+
+
+def _shut(
+    connection: duckdb.DuckDBPyConnection, allowed: Sequence[Path]
+) -> duckdb.DuckDBPyConnection:
+    try:
+        locked = connection.execute("SELECT current_setting('lock_configuration')").fetchone()
+        # A second connection to a file that this process holds open joins the first one's
+        # database, which was shut already and refuses any further SET.
+        if locked != (True,):
+            if allowed:
+                paths = ", ".join("'" + str(path).replace("'", "''") + "'" for path in allowed)
+                connection.execute(f"SET allowed_paths = [{paths}]")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
