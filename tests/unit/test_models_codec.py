@@ -136,7 +136,7 @@ def test_only_answers_and_their_end_tokens_count(case: str, tmp_path: Path) -> N
             assert stretch.endswith(end)
             shown = stretch.removesuffix(end).replace("<think>\n\n</think>\n\n", "")
             if case in {"mistral", "gemma", "phi3"}:  # decoding drops the spaces between pieces
-                assert shown.split() == ["".join(answer.split())]
+                assert "".join(shown.split()) == "".join(answer.split())
             else:
                 assert shown.strip() == answer.strip()
         assert codec.eos_ids >= {
@@ -229,15 +229,14 @@ def test_a_refused_conversation_is_not_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bos", [None, "<s>"])
 def test_a_template_is_chosen_where_none_is(bos: str | None, tmp_path: Path) -> None:
     tokenizer = tiny.byte_tokenizer(["<unk>", "<s>", "</s>"], bos=bos)
-    named = {} if bos is None else {"bos_token": bos}
-    folder = tiny.write_tokenizer(tmp_path / "m", tokenizer, eos_token="</s>", **named)
+    folder = tiny.write_tokenizer(tmp_path / "m", tokenizer, eos_token="</s>", bos_token=bos)
     codec = TextCodec.open(folder)
     assert codec.template.origin == "chosen"
     assert codec.template.name == ("plain" if bos is None else "plain-bos")
     encoded = codec.encode_chat(SYSTEM)
     assert encoded.ended
     assert encoded.text.startswith("<s>You" if bos else "You are a clerk.\n\n### User:\nHello")
-    assert encoded.ids.count(tokenizer.token_to_id("</s>")) == 2
+    assert sum(number == tokenizer.token_to_id("</s>") for number in encoded.ids) == 2
     prompt = codec.encode_prompt(SYSTEM[:-1])
     assert encoded.ids[: len(prompt)] == prompt
     (folder / "chat_template.jinja").write_text(codec.template.source)
