@@ -59,6 +59,29 @@ def publish_bytes(path: Path, data: bytes) -> None:
             out.write(data)
 
 
+def replace_and_overwrite(path: Path, data: bytes) -> None:
+    """Publish `data` as `path`, then overwrite the bytes of the file that stood there.
+
+    For small files of wrapped keys, whose old bytes should not linger in free blocks. It is a
+    best effort: copy-on-write file systems, SSDs and backups keep copies out of reach. A reader
+    must hold a lock that the writer holds too, or it may read the overwritten file.
+    """
+    try:
+        old = open_private(path, os.O_WRONLY)
+    except FileNotFoundError:
+        publish_bytes(path, data)
+        return
+    try:
+        publish_bytes(path, data)
+        about = os.fstat(old)
+        # Another hard link is somebody's backup, which is not ours to destroy.
+        if about.st_nlink == 0:
+            os.pwrite(old, os.urandom(about.st_size), 0)
+            os.fsync(old)
+    finally:
+        os.close(old)
+
+
 @contextlib.contextmanager
 def staged_file(path: Path) -> Iterator[Path]:
     """Yield a path to create and fill; publish it as `path` when the block ends without error.
@@ -71,6 +94,7 @@ def staged_file(path: Path) -> Iterator[Path]:
         yield stage
         descriptor = os.open(stage, os.O_RDONLY)
         try:
+            os.fchmod(descriptor, _FILE_MODE)  # libraries create files by the umask
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

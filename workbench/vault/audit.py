@@ -1,0 +1,321 @@
+"""The audit log: sealed lines, each chained to the one before it and signed.
+
+A line is the base 64 of one sealed JSON entry. The entry's hash covers the vault, the number,
+the hash before it and the entry's own content with a random salt; the Ed25519 signature covers
+the hash. The same entries, exported in the clear with the public key, verify without the vault.
+A separate small file names the newest entry, so that lines cut from the end are missed. An
+attacker who can restore an older copy of the whole home is not noticed from inside: note the line
+of `head()` elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from workbench import durable
+from workbench.errors import BadInput, VaultDamaged
+from workbench.vault import formats
+from workbench.vault.checked import encode_checked, read_checked
+from workbench.vault.locking import hold
+from workbench.vault.sealed import JSON, DataKey, open_blob, seal_blob, to_json_bytes
+
+_START = "0" * 64  # what the first entry follows
+_MAX_LINE = 1 << 20
+_SIGNED = b"qlora-workbench audit entry\0"
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One entry; `number` counts from 1, `time` is ISO in UTC."""
+
+    number: int
+    time: str
+    event: str
+    detail: dict[str, Any]
+    salt: str
+    previous: str
+    hash: str
+    signature: str
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the entry as it is exported, one a line."""
+        return dict(vars(self))
+
+    def expected_hash(self, vault_id: str) -> str:
+        """Return the SHA-256 that the entry must carry."""
+        content = {**self.to_json(), "hash": "", "signature": "", "vault_id": vault_id}
+        return hashlib.sha256(to_json_bytes(content)).hexdigest()
+
+
+@dataclass(frozen=True)
+class AuditCheck:
+    """The outcome of a check: how many entries are good, and the head that they lead to."""
+
+    entries: int
+    ok: bool
+    head: str
+
+
+class AuditLog:
+    """The audit log of one vault; it may be appended to by several processes."""
+
+    def __init__(self, folder: Path, vault_id: str, secret: bytes, signing: bytes) -> None:
+        """Open the log in a vault's home.
+
+        Args:
+            folder: The home.
+            vault_id: The vault.
+            secret: The 32 bytes that seal its lines.
+            signing: The 32 bytes of its Ed25519 private key.
+        """
+        self.path = folder / "audit.log"
+        self.head_path = folder / "audit.head"
+        self._lock = folder / "locks" / "audit.lock"
+        self._vault_id = vault_id
+        self._key = DataKey(vault_id, "audit", secret)
+        self._signer = Ed25519PrivateKey.from_private_bytes(signing)
+
+    @property
+    def public_key(self) -> str:
+        """The Ed25519 public key, hexadecimal."""
+        return self._signer.public_key().public_bytes_raw().hex()
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the vault's 64-byte Ed25519 signature of `message`, such as an export manifest."""
+        if message.startswith(_SIGNED):
+            raise ValueError("entries are signed by append alone")
+        return self._signer.sign(message)
+
+    def append(self, event: str, detail: Mapping[str, JSON] | None = None) -> AuditEntry:
+        """Append one entry; it is on disk when this returns.
+
+        Raises:
+            Busy: Another process held the log for too long.
+            VaultDamaged: The log's last entry does not verify; nothing was written.
+        """
+        with hold(self._lock):
+            last = self._last()
+            entry = self._next(last, event, detail or {})
+            sealed = seal_blob(self._key, formats.AUDIT, to_json_bytes(entry.to_json()))
+            line = base64.b64encode(sealed)
+            if len(line) > _MAX_LINE:
+                raise ValueError("an audit entry holds at most about 700 KB")
+            durable.append_line(self.path, line)
+            durable.publish_bytes(self.head_path, _encode_head(entry.number, entry.hash))
+            return entry
+
+    def _next(self, last: AuditEntry | None, event: str, detail: Mapping[str, JSON]) -> AuditEntry:
+        draft = AuditEntry(
+            number=last.number + 1 if last else 1,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            event=event,
+            # Through JSON: the entry holds what will be read back, whatever mapping came in.
+            detail=json.loads(to_json_bytes(detail)),
+            salt=os.urandom(16).hex(),
+            previous=last.hash if last else _START,
+            hash="",
+            signature="",
+        )
+        digest = draft.expected_hash(self._vault_id)
+        signature = self._signer.sign(_SIGNED + digest.encode()).hex()
+        return AuditEntry(**{**vars(draft), "hash": digest, "signature": signature})
+
+    def _last(self) -> AuditEntry | None:
+        """Return the newest whole entry; a line that a killed writer tore is cut off first."""
+        try:
+            descriptor = durable.open_private(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            self._check_not_behind(None)
+            return None
+        with os.fdopen(descriptor, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - 2 * _MAX_LINE - 2)
+            file.seek(start)
+            tail = file.read()
+            whole = tail.rfind(b"\n") + 1
+            lines = tail[:whole].splitlines()
+            last = self._open_line(lines[-1]) if lines else None
+            # Only once the head is known to be whole: a torn line was never acknowledged, but a
+            # damaged one was, and stays for `verify` to show.
+            self._check_not_behind(last)
+            if start + whole != size:
+                file.truncate(start + whole)
+        return last
+
+    def _check_not_behind(self, last: AuditEntry | None) -> None:
+        number, digest = self._read_head()
+        # One ahead: a writer was killed between the line and the head.
+        at_head = (last.number, last.hash) if last else (0, _START)
+        if at_head != (number, digest) and not (
+            last and last.number == number + 1 and last.previous == digest
+        ):
+            raise VaultDamaged(
+                "The audit log does not end where it should; nothing was written to it.",
+                hint="`workbench audit verify` shows how far it is good.",
+            )
+
+    def _read_head(self) -> tuple[int, str]:
+        fields = read_checked(self.head_path)
+        try:
+            return int(fields["entries"]), str(fields["hash"])
+        except (KeyError, TypeError, ValueError):
+            raise VaultDamaged("audit.head is not the head of an audit log.") from None
+
+    def _open_line(self, line: bytes) -> AuditEntry:
+        try:
+            body = base64.b64decode(line, validate=True)
+        except binascii.Error:
+            body = b""
+        if base64.b64encode(body) != line:  # base 64 has spare bits that decoding ignores
+            raise VaultDamaged("A line of the audit log does not verify.")
+        return _entry(json.loads(open_blob(self._key, formats.AUDIT, body)))
+
+    def entries(self) -> Iterator[AuditEntry]:
+        """Yield the entries from the first to the newest.
+
+        Raises:
+            VaultDamaged: At the first line that does not open; `verify` says how many are good.
+        """
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # torn by a killed writer, or being written now
+                yield self._open_line(line[:-1])
+
+    def verify(self) -> AuditCheck:
+        """Check every seal, link and signature, and that nothing is missing at the end."""
+        with hold(self._lock, shared=True):
+            check = _check(
+                _until_damaged(self.entries()), self._vault_id, self._signer.public_key()
+            )
+            ok = check.ok and check.entries == sum(1 for _ in self._whole_lines())
+            try:
+                number, digest = self._read_head()
+            except VaultDamaged:
+                return AuditCheck(check.entries, False, check.head)
+            behind = number not in (check.entries, check.entries - 1)
+            if number == check.entries:
+                behind = digest != check.head.rpartition(" ")[2]
+            return AuditCheck(check.entries, ok and not behind, check.head)
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
+
+    def head(self) -> str:
+        """Return the line to note elsewhere: vault id, number of entries and the newest hash.
+
+        Raises:
+            VaultDamaged: The log's end does not verify.
+        """
+        with hold(self._lock):
+            last = self._last()
+        return _head_line(self._vault_id, last)
+
+    def export(self) -> Iterator[str]:
+        """Yield the lines of a clear-text export: first the vault and its public key."""
+        first = {"vault_id": self._vault_id, "public_key": self.public_key, "format": formats.AUDIT}
+        yield to_json_bytes(first).decode()
+        for entry in self.entries():
+            yield to_json_bytes(entry.to_json()).decode()
+
+
+def create_log(log: AuditLog) -> None:
+    """Write the files of an empty log, in a home that is not published yet."""
+    durable.publish_bytes(log.path, b"")
+    durable.publish_bytes(log.head_path, _encode_head(0, _START))
+
+
+def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditCheck:
+    """Check an exported log without its vault.
+
+    Args:
+        lines: What `AuditLog.export` yielded.
+        public_key: The key that is trusted (hexadecimal). Without it the one in the export is
+            used, which shows that the export is whole, not whose it is.
+
+    Raises:
+        BadInput: This is not an exported log.
+    """
+    remaining = iter(lines)
+    try:
+        first = json.loads(next(remaining, ""))
+        vault_id, key = str(first["vault_id"]), str(first["public_key"])
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+    except (ValueError, KeyError, TypeError):
+        raise BadInput("This file is not an exported audit log.", code="not_an_audit_log") from None
+    check = _check(_parsed(remaining), vault_id, public)
+    trusted = public_key is None or public_key.strip().lower() == key
+    return AuditCheck(check.entries, check.ok and trusted, check.head)
+
+
+def _encode_head(entries: int, digest: str) -> bytes:
+    return encode_checked({"format": formats.AUDIT, "entries": entries, "hash": digest})
+
+
+def _head_line(vault_id: str, last: AuditEntry | None) -> str:
+    return f"{vault_id} {last.number if last else 0} {last.hash if last else _START}"
+
+
+def _entry(fields: Mapping[str, Any]) -> AuditEntry:
+    try:
+        return AuditEntry(**fields)
+    except TypeError:
+        raise VaultDamaged("An entry of the audit log has other fields than it should.") from None
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[AuditEntry | None]:
+    for line in lines:
+        if line.strip():
+            try:
+                yield _entry(json.loads(line))
+            except (ValueError, TypeError, VaultDamaged):
+                yield None
+
+
+def _until_damaged(entries: Iterator[AuditEntry]) -> Iterator[AuditEntry]:
+    with contextlib.suppress(VaultDamaged):
+        yield from entries
+
+
+def _check(
+    entries: Iterable[AuditEntry | None], vault_id: str, public: Ed25519PublicKey
+) -> AuditCheck:
+    good = 0
+    last: AuditEntry | None = None
+    for entry in entries:
+        previous = last.hash if last else _START
+        if (
+            entry is None
+            or entry.number != good + 1
+            or entry.previous != previous
+            or entry.hash != entry.expected_hash(vault_id)
+            or not _signed(public, entry)
+        ):
+            return AuditCheck(good, False, _head_line(vault_id, last))
+        good, last = good + 1, entry
+    return AuditCheck(good, True, _head_line(vault_id, last))
+
+
+def _signed(public: Ed25519PublicKey, entry: AuditEntry) -> bool:
+    try:
+        public.verify(bytes.fromhex(entry.signature), _SIGNED + entry.hash.encode())
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
