@@ -23,16 +23,49 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def open_database(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _config(memory_limit: int | None) -> dict[str, str | bool | int | float | list[str]]:
+    config = dict(_CONFIG)
+    if memory_limit is not None:
+        config["memory_limit"] = f"{memory_limit}B"
+    return config
+
+
+def open_database(
+    path: Path, *, read_only: bool, memory_limit: int | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open the database file at `path`; without `read_only` a missing file is created.
 
-    One process may hold several read-only connections, or writing ones, but not both kinds.
+    `memory_limit` in bytes caps the blocks that are cached while a large file is scanned. One
+    process may hold several read-only connections, or writing ones, but not both kinds.
 
     Raises:
         duckdb.IOException: No database stands there, or another process holds it.
         duckdb.ConnectionException: This process holds it with the other `read_only`.
     """
-    return _shut(duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG)), ())
+    config = _config(memory_limit)
+    return _shut(duckdb.connect(str(path), read_only=read_only, config=config), ())
+
+
+def create_database(
+    path: Path, *, row_group_rows: int, memory_limit: int, threads: int
+) -> duckdb.DuckDBPyConnection:
+    """Create a database file for bulk writing, its tables in row groups of `row_group_rows`.
+
+    DuckDB keeps the rows of an unfinished row group in memory and rewrites a partly filled one at
+    each checkpoint. A writer of large values therefore wants small groups (a multiple of 2048)
+    and commits and checkpoints when one is full: memory and time then stay flat.
+    """
+    config = _config(memory_limit)
+    config["threads"] = threads
+    connection = duckdb.connect(":memory:", config=config)
+    try:
+        name = str(path).replace("'", "''")
+        connection.execute(f"ATTACH '{name}' AS made (ROW_GROUP_SIZE {int(row_group_rows)})")
+        connection.execute("USE made")
+    except BaseException:
+        connection.close()
+        raise
+    return _shut(connection, ())
 
 
 def open_analyst(
@@ -49,9 +82,7 @@ def open_analyst(
             of the machine's. A query that needs more raises duckdb.OutOfMemoryException.
         threads: Worker threads; by default one a core.
     """
-    config = dict(_CONFIG)
-    if memory_limit is not None:
-        config["memory_limit"] = f"{memory_limit}B"
+    config = _config(memory_limit)
     if threads is not None:
         config["threads"] = threads
     return _shut(duckdb.connect(":memory:", config=config), allowed)
