@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -139,13 +140,15 @@ def staged_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def sweep_stages(folder: Path) -> list[str]:
+def sweep_stages(folder: Path, name: str = "") -> list[str]:
     """Remove what crashed writers left staged directly in `folder`; return the removed names.
 
-    Call it only while no writer can be at work there.
+    Call it only while no writer can be at work there, or with the `name` of the one target whose
+    writers are known to be away.
     """
     removed = []
-    for item in sorted(folder.glob(f"{STAGE_PREFIX}*")):
+    pattern = f"{STAGE_PREFIX}{glob.escape(name)}-*" if name else f"{STAGE_PREFIX}*"
+    for item in sorted(folder.glob(pattern)):
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         else:

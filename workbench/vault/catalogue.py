@@ -136,7 +136,7 @@ class Catalogue:
             VaultDamaged: A row or the list of rows does not verify.
             Busy: Another process held the catalogue for too long.
         """
-        with hold(self._lock, wait=self._wait):
+        with hold(self._lock, shared=True, wait=self._wait):
             with self._connected(read_only=True) as connection:
                 rows = self._read(connection)
             entries = self._opened(rows, self._find_keys())

@@ -114,6 +114,9 @@ class Custody:
         with hold(self._home / LOCK_NAME):
             header = Header.read(self._home / HEADER_NAME)
             self._check(header)
+            # What a killed writer staged holds wrapped keys, which no deletion may leave behind.
+            for name in (HEADER_NAME, KEYRING_NAME):
+                durable.sweep_stages(self._home, name)
             yield header
 
     def _publish_keyring(self, keyring: Keyring) -> None:

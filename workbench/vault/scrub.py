@@ -20,6 +20,7 @@ from workbench.errors import VaultDamaged
 from workbench.vault import formats
 from workbench.vault.audit import AuditLog
 from workbench.vault.catalogue import Catalogue, Entry
+from workbench.vault.checked import read_checked
 from workbench.vault.custody import HEADER_NAME, KEYRING_NAME, Custody
 from workbench.vault.duck import open_database
 from workbench.vault.sealed import ChunkOpener, DataKey, is_sealed_file, open_blob, read_sealed
@@ -76,6 +77,7 @@ def verify(
         (home / HEADER_NAME, custody.header),
         (home / KEYRING_NAME, custody.keyring),
         (audit.path, lambda: _check_audit(audit)),
+        (audit.head_path, lambda: read_checked(audit.head_path)),
         (catalogue.path, catalogue.entries),
     ]
     for path, check in core:
@@ -102,6 +104,10 @@ def _run(report: VerifyReport, home: Path, path: Path, check: _Check) -> None:
     try:
         report.bytes += path.stat().st_size
         check()
+    except FileNotFoundError:
+        # A running job replaces its checkpoints; whatever else is gone is missed.
+        if formats.CHECKPOINTS not in path.relative_to(home).parts:
+            report.bad.append(name)
     except (VaultDamaged, OSError, duckdb.Error, ValueError, KeyError):
         # ValueError, KeyError: sealed JSON of a shape that no version of ours wrote.
         report.bad.append(name)
@@ -127,7 +133,8 @@ def _object_checks(
             digest = str(records.get(object_id, {}).get("file_sha256", ""))
             yield path, partial(_check_dataset, path, key, digest)
         else:
-            yield path, partial(_check_sealed, path, key)
+            forms = _forms(path.relative_to(home).parts)
+            yield path, partial(_check_sealed, path, key, forms)
     for path in sorted(expected - found):
         yield path, path.stat
 
@@ -169,16 +176,20 @@ def _check_dataset(path: Path, key: DataKey, digest: str) -> None:
             opener.open(*row)
 
 
-def _check_sealed(path: Path, key: DataKey) -> None:
-    form = formats.BY_FILE_NAME.get(path.name)
-    if formats.CHECKPOINTS in path.parts:
-        form = formats.CHECKPOINT
-    candidates = (form,) if form else formats.OF_OBJECTS
-    for candidate in candidates:
+def _forms(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the formats that a sealed file may have, from its path below the home."""
+    if formats.CHECKPOINTS in parts:
+        return (formats.CHECKPOINT,)
+    form = formats.BY_FILE_NAME.get(parts[-1])
+    return (form,) if form else formats.OF_OBJECTS
+
+
+def _check_sealed(path: Path, key: DataKey, forms: tuple[str, ...]) -> None:
+    for form in forms:
         try:
-            _open_whole(path, key, candidate)
+            _open_whole(path, key, form)
         except VaultDamaged:
-            if candidate == candidates[-1]:
+            if form == forms[-1]:
                 raise
         else:
             return
