@@ -85,6 +85,11 @@ class TextCodec:
         return self.template.sha256
 
     @property
+    def marks_answers(self) -> bool:
+        """Whether the template itself marks what the assistant says."""
+        return self._chat.marks_answers
+
+    @property
     def vocabulary_size(self) -> int:
         """One more than the largest id."""
         ids = self._tokenizer.engine.get_vocab(with_added_tokens=True).values()

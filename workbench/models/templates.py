@@ -21,8 +21,9 @@ import threading
 from collections.abc import Sequence
 
 import jinja2
+import jinja2.exceptions
 
-from workbench.errors import BadInput
+from workbench.errors import BadInput, Refused, WorkbenchError
 from workbench.models.sandbox import Budget, OverBudget, Raised, Rendered, SandboxedTemplates
 
 _SPARE_OUTPUT = 1 << 20
@@ -67,6 +68,7 @@ class ChatTemplate:
         Raises:
             BadInput: `template_refused_record` when the template raises for this conversation,
                 `template_over_budget`, or `bad_chat_template` when it fails.
+            Refused: It reaches out of the sandbox (code `unsafe_template`).
         """
         chat = [{"role": role, "content": content} for role, content in messages]
         size = sum(len(content) for _, content in messages)
@@ -90,7 +92,7 @@ class ChatTemplate:
         return budget.rendered()
 
 
-def _explained(error: Exception) -> BadInput:
+def _explained(error: Exception) -> WorkbenchError:
     """The message of the template's own error is left out: it may quote the record."""
     if isinstance(error, Raised):
         return BadInput(
@@ -102,5 +104,11 @@ def _explained(error: Exception) -> BadInput:
         return BadInput(
             "The chat template was stopped: it runs too long or writes too much.",
             code="template_over_budget",
+        )
+    if isinstance(error, jinja2.exceptions.SecurityError):
+        return Refused(
+            "The chat template reaches for what templates may not touch.",
+            hint="Do not use this model; its files may have been tampered with.",
+            code="unsafe_template",
         )
     return BadInput(f"The chat template failed ({type(error).__name__}).", code="bad_chat_template")

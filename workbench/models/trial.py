@@ -1,0 +1,138 @@
+"""The first run of a stranger's tokenizer and chat template: in a child with hard limits.
+
+A tokenizer is a regular expression and a table, a chat template is a program; either can be made
+to run for ever or to fill the memory in one native call that no budget in this process could
+stop. The child has limits on CPU time and address space, opens no file for writing, and tells
+its findings as one JSON document. It inherits the lock-down of the process that starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from workbench.errors import BadInput, Refused, WorkbenchError
+
+CPU_SECONDS = 30
+WALL_SECONDS = 120.0
+MEMORY_BYTES = 3 << 30
+_LONG = "Please read this note and answer in one line. " * 400
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the trial learnt.
+
+    Attributes:
+        vocabulary: One more than the largest token id.
+        origin: `own` or `chosen`: where the chat template comes from.
+        template: Its name, and `sha256` its SHA-256.
+        marks_answers: It has generation markers.
+        folds_system: It knows no system role.
+    """
+
+    vocabulary: int
+    origin: str
+    template: str
+    sha256: str
+    marks_answers: bool
+    folds_system: bool
+
+
+def try_codec(folder: Path) -> Findings:
+    """Open the tokenizer and the template of `folder` in a child process and use them.
+
+    Raises:
+        BadInput: They are missing or broken, or took too much time or memory (`codec_stopped`).
+        Refused: The template reaches for what the sandbox forbids (`unsafe_template`).
+    """
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
+    command = [sys.executable, "-I", "-m", "workbench.models.trial", str(folder)]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=WALL_SECONDS,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", **quiet},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _stopped() from None
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        raise _stopped() from None
+    if "error" in told:
+        kind = Refused if told["refused"] else BadInput
+        raise kind(told["error"], hint=told["hint"], code=told["code"])
+    return Findings(**told)
+
+
+def _stopped() -> BadInput:
+    return BadInput(
+        "The model's tokenizer or chat template was stopped: it takes too much time or memory.",
+        hint="Compare the files with the publisher's; they may have been tampered with.",
+        code="codec_stopped",
+    )
+
+
+def _limit() -> None:
+    for kind, most in (
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+def _findings(folder: Path) -> Findings:
+    # Imported under the limits, like everything that parses what the stranger wrote.
+    from workbench.models.codec import TextCodec
+
+    codec = TextCodec.open(folder)
+    exchange = [("user", _LONG), ("assistant", "One line.\nAnd é ü 你好 \U0001f600 a second.")]
+    for turns in (exchange, exchange * 3, [("system", "Be brief."), *exchange]):
+        try:
+            codec.encode_chat(turns)
+        except BadInput as error:
+            # A model whose template only suits single exchanges is still of use.
+            if error.code not in {"template_not_prefix_stable", "template_refused_record"}:
+                raise
+    codec.encode_prompt(exchange[:1])
+    codec.decode(codec.encode_text(_LONG).ids[:100])
+    return Findings(
+        vocabulary=codec.vocabulary_size,
+        origin=codec.template.origin,
+        template=codec.template.name,
+        sha256=codec.template.sha256,
+        marks_answers=codec.marks_answers,
+        folds_system=codec.folds_system,
+    )
+
+
+def main(folder: str) -> None:
+    """Run the trial on `folder` and print its findings; the child's side."""
+    _limit()
+    told: dict[str, object]
+    try:
+        told = asdict(_findings(Path(folder)))
+    except WorkbenchError as error:
+        told = {
+            "error": error.message,
+            "hint": error.hint,
+            "code": error.code,
+            "refused": isinstance(error, Refused),
+        }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
