@@ -1,0 +1,57 @@
+"""What the planner weighs: one way to run, and the length of the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.planning.memory import Method, Prediction
+
+
+@dataclass(frozen=True)
+class DatasetLength:
+    """How much there is to train on, after encoding for the model.
+
+    Attributes:
+        records: Records of the training split.
+        tokens: Tokens of all of them.
+        longest: Tokens of the longest one.
+    """
+
+    records: int
+    tokens: int
+    longest: int
+
+    @property
+    def mean(self) -> float:
+        """Tokens of an average record, at least 1."""
+        return max(1.0, self.tokens / max(1, self.records))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run.
+
+    Attributes:
+        rank: Width of the adapters; 0 for full fine-tuning, which has none.
+        accumulate: Micro-batches that make one optimizer step.
+        fits: Whether the predicted total stays within the budget.
+        seconds: Estimated training time; None without a dataset or a known speed.
+    """
+
+    method: Method
+    rank: int
+    context: int
+    micro_batch: int
+    accumulate: int
+    recomputed_layers: int
+    optimizer: str
+    predicted: Prediction
+    fits: bool
+    seconds: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        shallow = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {**shallow, "predicted": self.predicted.to_json()}

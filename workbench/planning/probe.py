@@ -1,0 +1,116 @@
+"""What this machine has to compute with: processor, memory, GPUs and the limits set on them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.planning.cgroups import NO_LIMITS, Limits, read_limits, usable_cores
+from workbench.planning.nvidia import Accelerator, probe_accelerators
+
+# What a processor that computes in bf16 is called in /proc/cpuinfo: x86, x86 with AMX, Arm.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The processor: `cores` are those that this process may use, quota and affinity included."""
+
+    name: str
+    cores: int
+    bf16: bool
+    flags: frozenset[str] = frozenset()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; of the flags only what they mean for training."""
+        return {"name": self.name, "cores": self.cores, "bf16": self.bf16}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine as it is now.
+
+    Attributes:
+        ram_bytes: Main memory that this process may ever use: the machine's or its group's limit.
+        available_bytes: What of it is free or can be freed now.
+    """
+
+    cpu: Cpu
+    ram_bytes: int
+    available_bytes: int
+    accelerators: tuple[Accelerator, ...] = ()
+    limits: Limits = NO_LIMITS
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """The GPU that a run would take: the one with most free memory."""
+        return max(self.accelerators, key=lambda each: each.free_bytes, default=None)
+
+    @property
+    def device(self) -> str:
+        """The name of the device that a run would take: `cpu`, `cuda-0`, …"""
+        return "cpu" if self.accelerator is None else f"cuda-{self.accelerator.index}"
+
+
+def probe_hardware(root: Path = Path("/")) -> Hardware:
+    """Describe this machine; needs no privilege, no torch and a few milliseconds.
+
+    Args:
+        root: Where proc and sys are mounted.
+    """
+    limits = read_limits(root)
+    total, available = _memory(root)
+    if limits.memory_bytes is not None:
+        total = min(total, limits.memory_bytes)
+    if limits.memory_left is not None:
+        available = min(available, limits.memory_left)
+    return Hardware(
+        cpu=_cpu(root, limits),
+        ram_bytes=total,
+        available_bytes=min(available, total),
+        accelerators=probe_accelerators(),
+        limits=limits,
+    )
+
+
+def _cpu(root: Path, limits: Limits) -> Cpu:
+    name, flags = "", frozenset[str]()
+    try:
+        for line in (root / "proc/cpuinfo").read_text("utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model") and not name:
+                name = value.strip()
+            elif key.strip() in ("flags", "Features") and not flags:
+                flags = frozenset(value.split())
+    except OSError:
+        pass  # the platform's own words must do
+    return Cpu(
+        name=name or platform.processor() or platform.machine() or "unknown",
+        cores=usable_cores(_affinity(), limits),
+        bf16=bool(flags & _BF16_FLAGS),
+        flags=flags,
+    )
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory(root: Path) -> tuple[int, int]:
+    """Return total and available bytes of the machine."""
+    found: dict[str, int] = {}
+    try:
+        for line in (root / "proc/meminfo").read_text("ascii", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            words = value.split()
+            if words and words[0].isdecimal():
+                found[key] = int(words[0]) * 1024
+    except OSError:
+        pass  # sysconf below
+    total = found.get("MemTotal") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total, found.get("MemAvailable", total)
