@@ -1,0 +1,34 @@
+"""The stream of pre-training documents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from starter_recipe.dice import Dice
+from starter_recipe.errands import errand_prose
+from starter_recipe.notes import note, plain_note
+from starter_recipe.scenes import draw_scene
+from starter_recipe.talks import talk
+
+TRAINING_SEED = 20_261
+HELD_OUT_SEED = 77_003
+_PLAIN_SHARE = 0.3
+_PLAIN_KINDS = (plain_note, plain_note, plain_note, note, errand_prose)
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain text, or the messages of a chat."""
+
+    text: str | None = None
+    messages: tuple[dict[str, str], ...] = ()
+
+
+def documents(seed: int) -> Iterator[Document]:
+    """An endless stream; the same for the same ``seed`` on every machine."""
+    dice = Dice(seed)
+    while True:
+        scene = draw_scene(dice)
+        if dice.chance(_PLAIN_SHARE):
+            yield Document(text=dice.pick(_PLAIN_KINDS)(dice, scene))
+        else:
+            yield Document(messages=tuple(talk(dice, scene)))

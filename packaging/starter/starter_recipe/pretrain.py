@@ -1,0 +1,211 @@
+"""Packing, the optimizer and the training loop."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from starter_recipe.corpus import HELD_OUT_SEED, TRAINING_SEED, documents
+from starter_recipe.tokens import CONTEXT, END, PAD, VOCABULARY, document_text
+from starter_recipe.windows import WindowFilter
+
+ROWS, LENGTH = 8, 256
+MUON_RATE, ADAMW_RATE = 5e-3, 3e-3
+WARM_UP, COOL_DOWN = 50, 0.3
+MODEL_SEED = 4_096
+_BLOCK = 512  # documents tokenized and filtered together
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of whole documents. Shapes: (ROWS, LENGTH); ``mask`` (ROWS, 1, LENGTH, LENGTH)."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+    tokens: int
+
+
+def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
+    """The untrained model, float32, from the recipe's seed."""
+    torch.manual_seed(MODEL_SEED)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=CONTEXT,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id(END),
+        pad_token_id=tokenizer.token_to_id(PAD),
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def encoded(tokenizer: Tokenizer, seed: int, windows: WindowFilter | None) -> Iterator[list[int]]:
+    """Token ids of one document after another; over-long ones and repeated windows left out."""
+    stream = documents(seed)
+    while True:
+        texts = [document_text(document) for document in islice(stream, _BLOCK)]
+        rows = [entry.ids for entry in tokenizer.encode_batch_fast(texts) if len(entry.ids) <= LENGTH]
+        yield from rows if windows is None else windows.fresh(rows)
+
+
+def packed_rows(rows: Iterable[list[int]]) -> Iterator[list[list[list[int]]]]:
+    """Batches of ``ROWS`` rows of documents; a document goes where it leaves the least room."""
+    open_rows: list[list[list[int]]] = [[] for _ in range(ROWS)]
+    free = [LENGTH] * ROWS
+    for row in rows:
+        fitting = [index for index in range(ROWS) if free[index] >= len(row)]
+        if not fitting:
+            yield open_rows
+            open_rows, free, fitting = [[] for _ in range(ROWS)], [LENGTH] * ROWS, [0]
+        place = min(fitting, key=lambda index: free[index])
+        open_rows[place].append(row)
+        free[place] -= len(row)
+
+
+def packed(rows: Iterable[list[int]], pad: int) -> Iterator[Batch]:
+    """Batches in which each document stands whole in one row and sees only itself."""
+    return (_batch(filled, pad) for filled in packed_rows(rows))
+
+
+def _batch(rows: list[list[list[int]]], pad: int) -> Batch:
+    ids = np.full((ROWS, LENGTH), pad, dtype=np.int64)
+    labels = np.full((ROWS, LENGTH), _IGNORED, dtype=np.int64)
+    positions = np.zeros((ROWS, LENGTH), dtype=np.int64)
+    owner = np.full((ROWS, LENGTH), -1, dtype=np.int64)
+    tokens = 0
+    for index, documents_in_row in enumerate(rows):
+        start = 0
+        for number, document in enumerate(documents_in_row):
+            stop = start + len(document)
+            ids[index, start:stop] = document
+            labels[index, start : stop - 1] = document[1:]
+            positions[index, start:stop] = np.arange(len(document))
+            owner[index, start:stop] = number
+            tokens += len(document)
+            start = stop
+    mask: NDArray[np.bool_] = (owner[:, :, None] == owner[:, None, :]) & np.tri(
+        LENGTH, dtype=np.bool_
+    )
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(positions),
+        torch.from_numpy(mask)[:, None],
+        torch.from_numpy(labels),
+        tokens,
+    )
+
+
+def batch_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+    """Mean next-token loss in nats, computed with bfloat16 products."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(
+            input_ids=batch.ids,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            use_cache=False,
+        ).logits
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), batch.labels.flatten(), ignore_index=_IGNORED
+    )
+
+
+def rate_at(step: int, steps: int) -> float:
+    """Share of the peak learning rate at 0-based ``step``: warm-up, plateau, linear to nothing."""
+    left = (steps - step) / max(1.0, steps * COOL_DOWN)
+    return min(1.0, (step + 1) / WARM_UP, left)
+
+
+def optimizers_of(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the embedding and the norms."""
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    norms = [weight for weight in model.parameters() if weight.ndim == 1]
+    embedding = [model.model.embed_tokens.weight]
+    muon = torch.optim.Muon(
+        [{"params": matrices, "initial_lr": MUON_RATE}],
+        lr=MUON_RATE,
+        weight_decay=0.05,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    adamw = torch.optim.AdamW(
+        [
+            {"params": embedding, "weight_decay": 0.05, "initial_lr": ADAMW_RATE},
+            {"params": norms, "weight_decay": 0.0, "initial_lr": ADAMW_RATE},
+        ],
+        lr=ADAMW_RATE,
+        betas=(0.9, 0.95),
+    )
+    return [muon, adamw]
+
+
+def held_out_batches(tokenizer: Tokenizer, count: int) -> list[Batch]:
+    """The first ``count`` batches of the held-out stream."""
+    stream = packed(encoded(tokenizer, HELD_OUT_SEED, None), tokenizer.token_to_id(PAD))
+    return list(islice(stream, count))
+
+
+@torch.no_grad()
+def held_out_loss(model: LlamaForCausalLM, batches: list[Batch]) -> float:
+    """Mean of the batches' losses."""
+    model.eval()
+    loss = sum(float(batch_loss(model, batch)) for batch in batches) / len(batches)
+    model.train()
+    return loss
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One finished optimizer step."""
+
+    step: int
+    loss: float
+    tokens: int
+    documents_dropped: int
+    seconds: float
+
+
+def train(
+    tokenizer: Tokenizer,
+    steps: int,
+    stop_after: int | None = None,
+    report: Callable[[LlamaForCausalLM, Progress], None] = lambda model, progress: None,
+) -> LlamaForCausalLM:
+    """Train for ``steps`` steps, or only the first ``stop_after`` of that schedule."""
+    model = new_model(tokenizer)
+    model.train()
+    optimizers = optimizers_of(model)
+    windows = WindowFilter()
+    stream = packed(encoded(tokenizer, TRAINING_SEED, windows), tokenizer.token_to_id(PAD))
+    tokens, begin = 0, time.monotonic()
+    for step, batch in enumerate(islice(stream, stop_after or steps)):
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate_at(step, steps)
+        loss = batch_loss(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        tokens += batch.tokens
+        report(
+            model,
+            Progress(step + 1, float(loss.detach()), tokens, windows.dropped, time.monotonic() - begin),
+        )
+    return model
