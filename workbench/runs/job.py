@@ -19,7 +19,10 @@ from workbench.runs.protocol import ControlFile, ControlTail, EventTail, EventWr
 # The launcher takes the run's lock and hands the open file to the job under this variable, so
 # that no moment passes in which a launched run looks dead.
 LOCK_VARIABLE = "WORKBENCH_LOCK_FD"
+# Landlock has to know its paths before the job may read its keys, hence before the sealed spec.
+PATHS_VARIABLE = "WORKBENCH_PATHS"
 _PATIENCE_SECONDS = 2.0
+_SIDES = ("read", "write")
 _STAT_START_FIELD = 19  # start time in clock ticks: field 22 of proc(5) stat, after pid and comm
 
 
@@ -168,6 +171,22 @@ class JobFolder:
             os.close(descriptor)
         return False
 
+    def granted_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Return the (read, write) paths that this run's job may reach, for its Landlock.
+
+        The home's datasets, models and adapters may be read; the run, the adapters and the locks
+        written; what the launcher granted beside them comes on top.
+        """
+        try:
+            given = json.loads(os.environ.get(PATHS_VARIABLE, "{}"))
+            extra = {side: tuple(Path(p) for p in given.get(side, ())) for side in _SIDES}
+        except (ValueError, TypeError, AttributeError):
+            raise BadInput("The job was launched with unreadable paths.", code="usage") from None
+        home = self.home
+        read = (home / "datasets", home / "models", home / "adapters", *extra["read"])
+        write = (self.path, self.locks_folder, home / "adapters", *extra["write"])
+        return read, write
+
     def process(self) -> Process | None:
         """Return the process that was last recorded in the lock file; it may be long gone."""
         try:
@@ -176,8 +195,11 @@ class JobFolder:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def take_lock(self) -> int:
+    def take_lock(self, patience: float = _PATIENCE_SECONDS) -> int:
         """Lock the run and return the open file; closing every copy of it frees the run.
+
+        Args:
+            patience: Seconds to wait for whoever holds it.
 
         Raises:
             Busy: another process works on this run.
@@ -185,7 +207,7 @@ class JobFolder:
         descriptor = open_private(self.lock_file, os.O_RDWR | os.O_CREAT)
         try:
             # Readers hold the lock for microseconds while they look; outlast them.
-            end = time.monotonic() + _PATIENCE_SECONDS
+            end = time.monotonic() + patience
             while not _try_lock(descriptor):
                 if time.monotonic() > end:
                     raise Busy(

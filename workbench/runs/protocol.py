@@ -1,14 +1,16 @@
 """The one protocol between front doors and jobs: what stands in a run's plain files.
 
 `spec.json` is written once, before the launch. `events.jsonl` has one writer, the holder of the
-run's lock, which is the engine while it lives. `control.jsonl` takes commands from front doors.
+run's lock: the engine while it lives, a front door only to tell a launch and the stop of a run
+that has no process. `control.jsonl` takes commands from front doors.
 All three hold numbers, switches, ids and short codes only (see `values`), so they need no
 passphrase to be read and no record text can leak through them.
 
 Events carry `v` (format version), `seq` (1, 2, …), `t` (Unix seconds) and `type`:
 
 ==============  ==================================================================================
-queued          position
+launched        written by the launcher, before the job's process exists
+queued          position (1 = next)
 started         pid, resumed
 protection      layers: {layer: {state, detail}}
 loading         -

@@ -1,0 +1,72 @@
+"""The runs of a home, without the passphrase."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import BadInput, NotFound
+from workbench.runs.job import JobFolder
+from workbench.runs.state import RunState, current_state
+from workbench.runs.values import is_object_id
+
+_PREFIX = re.compile(r"(ru-)?[0-9a-f]{1,16}")
+
+
+def _folders(home: Path) -> list[Path]:
+    runs = home / "runs"
+    if not runs.is_dir():
+        return []
+    return sorted(
+        path for path in runs.iterdir() if is_object_id(path.name) and not path.is_symlink()
+    )
+
+
+def list_runs(home: Path) -> list[RunState]:
+    """Return every run, newest first; one with an unreadable spec is listed as `damaged`.
+
+    Raises:
+        Refused: code `newer_format`.
+    """
+    states = []
+    for path in _folders(home):
+        try:
+            states.append(current_state(path))
+        except NotFound:
+            continue  # removed since the folder was read
+        except BadInput:
+            states.append(RunState(run=path.name, state="damaged"))
+    return sorted(states, key=lambda state: (state.created, state.run), reverse=True)
+
+
+def find_run(home: Path, name: str) -> Path:
+    """Return the folder of the run with this id, or whose id alone begins like this.
+
+    Args:
+        name: `ru-` and 16 hex digits, or a beginning of that, with or without `ru-`.
+
+    Raises:
+        NotFound: no run begins so. BadInput: code `ambiguous`: several do.
+    """
+    hint = "`workbench run list` shows the runs that are there."
+    wanted = name if name.startswith("ru-") else f"ru-{name}"
+    if not _PREFIX.fullmatch(name):
+        raise NotFound("A run is named by its id, or by its beginning.", hint=hint)
+    found = [path for path in _folders(home) if path.name.startswith(wanted)]
+    if not found:
+        raise NotFound(f"There is no run {name}.", hint=hint)
+    if len(found) > 1:
+        raise BadInput(f"{len(found)} runs begin with {name}.", hint=hint, code="ambiguous")
+    return found[0]
+
+
+def show_run(home: Path, name: str) -> dict[str, Any]:
+    """Return the fields of `run show`: `run, state, step, steps, loss, eval_loss, …`.
+
+    Raises:
+        NotFound, BadInput, Refused: as `find_run` and `current_state`.
+    """
+    folder = JobFolder(find_run(home, name))
+    state = current_state(folder.path)
+    return {**state.to_json(), "alive": folder.is_alive()}
