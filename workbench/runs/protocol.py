@@ -42,6 +42,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -101,7 +102,7 @@ class RunSpec:
         valid = (
             is_object_id(self.run)
             and self.kind in JOB_KINDS
-            and is_code(self.created)
+            and _is_moment(self.created)
             and is_code(self.device)
             and numbers
             and objects
@@ -134,6 +135,13 @@ class RunSpec:
         ):
             raise BadInput("The run's specification is damaged.", code="bad_run_spec")
         return cls(**data)
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        return isinstance(value, str) and len(value) < 40 and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
 
 
 def _check_version(version: object) -> None:

@@ -47,7 +47,7 @@ def plain(value: object, depth: int = _DEPTH) -> Plain:
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, str) and is_code(value):
+    if value == "" or is_code(value):
         return str(value)
     if depth > 0 and isinstance(value, Mapping) and len(value) <= _ITEMS:
         if all(is_code(key) for key in value):
