@@ -18,6 +18,8 @@ from workbench.planning.memory import Method, predict
 from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe, parse
 
+__all__ = ["Candidate", "DatasetLength", "Plan", "make_plan", "settled"]
+
 METHODS: tuple[Method, ...] = ("qlora", "lora", "full")
 # 16 teaches most tasks; 8 is for little memory, 64 for much and varied data.
 RANKS = (8, 16, 64)

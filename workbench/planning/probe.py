@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Hardware:
     Attributes:
         ram_bytes: Main memory that this process may ever use: the machine's or its group's limit.
         available_bytes: What of it is free or can be freed now.
+        cuda_build: Whether the installed torch was built for GPUs.
     """
 
     cpu: Cpu
@@ -43,11 +45,13 @@ class Hardware:
     available_bytes: int
     accelerators: tuple[Accelerator, ...] = ()
     limits: Limits = NO_LIMITS
+    cuda_build: bool = True
 
     @property
     def accelerator(self) -> Accelerator | None:
-        """The GPU that a run would take: the one with most free memory."""
-        return max(self.accelerators, key=lambda each: each.free_bytes, default=None)
+        """The GPU that a run would take: the one with most free memory; None: the processor."""
+        usable = self.accelerators if self.cuda_build else ()
+        return max(usable, key=lambda each: each.free_bytes, default=None)
 
     @property
     def device(self) -> str:
@@ -73,7 +77,16 @@ def probe_hardware(root: Path = Path("/")) -> Hardware:
         available_bytes=min(available, total),
         accelerators=probe_accelerators(),
         limits=limits,
+        cuda_build=_cuda_build(),
     )
+
+
+def _cuda_build() -> bool:
+    """Whether torch was built for GPUs, by its version's local part: torch is not imported."""
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return True
 
 
 def _cpu(root: Path, limits: Limits) -> Cpu:

@@ -1,0 +1,198 @@
+"""The state of this machine: hardware, libraries, protection, swap, disk, and what to do about it.
+
+Nothing heavy is imported: versions come from the installed packages' metadata.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from workbench.airgap.lockdown import Protection
+from workbench.airgap.probe import try_layers
+from workbench.planning.advice import size
+from workbench.planning.probe import Hardware, probe_hardware
+from workbench.planning.swap import Swap, read_swaps
+
+_NEEDED = (
+    "bitsandbytes",
+    "cryptography",
+    "duckdb",
+    "jinja2",
+    "numpy",
+    "nvidia-ml-py",
+    "peft",
+    "pyarrow",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+# Fetches compiled code from a hub when it is there, through transformers and bitsandbytes.
+_FETCHES_CODE = "kernels"
+_LITTLE_DISK = 10 << 30
+_BUSY_LOAD = 0.75
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that the warnings are drawn from."""
+
+    home: Path
+    hardware: Hardware
+    libraries: Mapping[str, str]
+    fetches_code: bool
+    protection: Protection
+    swaps: tuple[Swap, ...]
+    disk_free: int
+    load: float
+
+
+def examine(home: Path) -> dict[str, Any]:
+    """Look at this machine and return what `workbench doctor --json` prints; about a second.
+
+    Args:
+        home: The vault's folder; need not exist.
+    """
+    findings = Findings(
+        home=home,
+        hardware=probe_hardware(),
+        libraries={name: found for name in _NEEDED if (found := _version(name))},
+        fetches_code=_version(_FETCHES_CODE) is not None,
+        protection=try_layers(),
+        swaps=read_swaps(),
+        disk_free=shutil.disk_usage(_existing(home)).free,
+        load=os.getloadavg()[0],
+    )
+    return describe(findings)
+
+
+def describe(findings: Findings) -> dict[str, Any]:
+    """Return the document for what was found."""
+    hardware = findings.hardware
+    warnings = list(_warnings(findings))
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    return {
+        "python": platform.python_version(),
+        "cpu": hardware.cpu.to_json(),
+        "ram_bytes": hardware.ram_bytes,
+        "available_bytes": hardware.available_bytes,
+        "limits": {
+            "memory_bytes": hardware.limits.memory_bytes,
+            "cpus": hardware.limits.cpus,
+            "memlock_bytes": None if soft == resource.RLIM_INFINITY else soft,
+        },
+        "accelerators": [each.to_json() for each in hardware.accelerators],
+        "device": hardware.device,
+        "libraries": dict(findings.libraries),
+        "protection": findings.protection.to_json(),
+        "protection_holds": findings.protection.holds,
+        "swap": [
+            {"name": each.name, "bytes": each.bytes, "state": each.state} for each in findings.swaps
+        ],
+        "disk": {"home": str(findings.home), "free_bytes": findings.disk_free},
+        "warnings": [text for _, text in warnings],
+        "warning_codes": [code for code, _ in warnings],
+    }
+
+
+def _warnings(findings: Findings) -> Iterator[tuple[str, str]]:
+    """Yield (code, sentence) for all that needs the user's attention, the gravest first."""
+    yield from _about_safety(findings)
+    yield from _about_libraries(findings)
+    yield from _about_means(findings)
+
+
+def _about_safety(findings: Findings) -> Iterator[tuple[str, str]]:
+    if not findings.protection.holds:
+        yield (
+            "no_protection",
+            "A job cannot be cut off from the network here, so training refuses to run: neither "
+            "seccomp nor a network namespace holds. Ask for a kernel or container that allows one.",
+        )
+    for swap in findings.swaps:
+        if swap.state in ("plain", "unknown"):
+            how = "is not encrypted" if swap.state == "plain" else "may not be encrypted"
+            yield (
+                "swap_not_encrypted",
+                f"The swap area {swap.name} {how}: when memory runs short, or on hibernation, "
+                "records in memory may reach the disk. Switch it off (`swapoff`) or encrypt it.",
+            )
+    if findings.fetches_code:
+        yield (
+            "fetches_code",
+            "The package `kernels` is installed: libraries would use it to fetch compiled code "
+            "from a hub. The lock-down prevents that; uninstall it for quiet logs.",
+        )
+    if findings.home.is_dir() and stat.S_IMODE(findings.home.stat().st_mode) & 0o077:
+        yield (
+            "open_home",
+            f"Others can read {findings.home}; the vault will refuse it. Close it with "
+            f"`chmod 700`.",
+        )
+
+
+def _about_libraries(findings: Findings) -> Iterator[tuple[str, str]]:
+    missing = [name for name in _NEEDED if name not in findings.libraries]
+    if missing:
+        yield (
+            "missing_libraries",
+            f"Not installed: {', '.join(missing)}. Install the versions in packaging/pins.txt.",
+        )
+    if findings.hardware.accelerators and not findings.hardware.cuda_build:
+        yield (
+            "torch_without_cuda",
+            "There is a GPU, but this torch was built for the processor only; training does not "
+            "use the GPU. Install the CUDA build of the same version.",
+        )
+
+
+def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
+    hardware = findings.hardware
+    if findings.disk_free < _LITTLE_DISK:
+        yield (
+            "little_disk",
+            f"Only {size(findings.disk_free)} are free where the vault lies.",
+        )
+    card = hardware.accelerator
+    if card is not None and not card.bf16:
+        yield (
+            "no_bf16",
+            f"{card.name} does not compute in bf16: training computes in 32 bit, slower and with "
+            "more memory.",
+        )
+    if card is None and not hardware.cpu.bf16:
+        yield (
+            "no_bf16",
+            "The processor does not compute in bf16: training computes in 32 bit, about three "
+            "times slower.",
+        )
+    if card is None and findings.load > _BUSY_LOAD * hardware.cpu.cores:
+        yield (
+            "busy_processor",
+            f"Other programs keep about {findings.load:.1f} of {hardware.cpu.cores} cores busy: "
+            "fewer threads may train faster (`--set threads=1`).",
+        )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder of `path` that exists."""
+    for folder in (path, *path.absolute().parents):
+        if folder.is_dir():
+            return folder
+    return Path("/")
