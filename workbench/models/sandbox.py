@@ -28,6 +28,7 @@ _STEPS = 500_000
 _CPU_SECONDS = 20.0
 _LARGEST_VALUE = 1 << 24
 _LARGEST_EXPONENT = 64
+_SIZED = (str, list, tuple)
 # Field widths such as %999999999d make gigabytes from one character.
 _WIDE_FIELD = re.compile(r"%[^a-zA-Z%]*(\d{4,}|\*)")
 
@@ -234,9 +235,9 @@ class SandboxedTemplates(ImmutableSandboxedEnvironment):
                 raise TypeError("** takes numbers")
             if abs(right) > _LARGEST_EXPONENT:
                 raise OverBudget("exponent")
-        elif operator == "*":
+        elif operator == "*" and isinstance(left, _SIZED) | isinstance(right, _SIZED):
             _refuse_large(_length(left) * _length(right))
-        elif operator == "+":
+        elif operator == "+" and isinstance(left, _SIZED):
             _refuse_large(_length(left) + _length(right))
         elif isinstance(left, str) and _WIDE_FIELD.search(left):
             raise OverBudget("format")
@@ -256,7 +257,7 @@ def _repeated(
 
 def _length(value: object) -> int:
     """How much a value weighs in a product: its length, or the number itself."""
-    if isinstance(value, str | list | tuple):
+    if isinstance(value, _SIZED):
         return len(value)
     return 1 if isinstance(value, bool | float) or not isinstance(value, int) else abs(value)
 

@@ -44,15 +44,19 @@ class Findings:
     folds_system: bool
 
 
-def try_codec(folder: Path) -> Findings:
+def try_codec(folder: Path, *, cpu_seconds: int = CPU_SECONDS) -> Findings:
     """Open the tokenizer and the template of `folder` in a child process and use them.
+
+    Args:
+        folder: Where tokenizer.json stands.
+        cpu_seconds: The child is killed when it has computed for so long.
 
     Raises:
         BadInput: They are missing or broken, or took too much time or memory (`codec_stopped`).
         Refused: The template reaches for what the sandbox forbids (`unsafe_template`).
     """
     quiet = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
-    command = [sys.executable, "-I", "-m", "workbench.models.trial", str(folder)]
+    command = [sys.executable, "-I", "-m", "workbench.models.trial", str(folder), str(cpu_seconds)]
     try:
         done = subprocess.run(
             command,
@@ -83,9 +87,9 @@ def _stopped() -> BadInput:
     )
 
 
-def _limit() -> None:
+def _limit(cpu_seconds: int) -> None:
     for kind, most in (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
@@ -118,9 +122,9 @@ def _findings(folder: Path) -> Findings:
     )
 
 
-def main(folder: str) -> None:
+def main(folder: str, cpu_seconds: str) -> None:
     """Run the trial on `folder` and print its findings; the child's side."""
-    _limit()
+    _limit(int(cpu_seconds))
     told: dict[str, object]
     try:
         told = asdict(_findings(Path(folder)))
@@ -135,4 +139,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
