@@ -1,0 +1,160 @@
+"""The audit log: whole, or visibly not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from workbench.errors import BadInput, VaultDamaged
+from workbench.vault.audit import AuditCheck, AuditLog, create_log, verify_export
+
+VAULT = "a" * 32
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    audit = AuditLog(tmp_path, VAULT, b"s" * 32, b"k" * 32)
+    create_log(audit)
+    for number in range(5):
+        audit.append("dataset_imported", {"name": f"needle-{number}", "rows": number})
+    return audit
+
+
+def test_entries_come_back_chained_and_sealed(log: AuditLog) -> None:
+    entries = list(log.entries())
+    assert [entry.number for entry in entries] == [1, 2, 3, 4, 5]
+    assert [entry.previous for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
+    assert entries[2].detail == {"name": "needle-2", "rows": 2}
+    check = log.verify()
+    assert (check.entries, check.ok, check.head) == (5, True, log.head())
+    assert log.head() == f"{VAULT} 5 {entries[-1].hash}"
+    data = log.path.read_bytes()
+    assert b"needle" not in data
+    assert not any(b"needle" in base64.b64decode(line) for line in data.splitlines())
+
+
+def test_an_empty_log_is_good(tmp_path: Path) -> None:
+    audit = AuditLog(tmp_path, VAULT, b"s" * 32, b"k" * 32)
+    create_log(audit)
+    assert audit.verify().ok
+    assert audit.head() == f"{VAULT} 0 {'0' * 64}"
+
+
+def test_two_writers_share_one_chain(log: AuditLog) -> None:
+    other = AuditLog(log.path.parent, VAULT, b"s" * 32, b"k" * 32)
+    other.append("one")
+    log.append("two")
+    assert other.verify().entries == 7
+    assert other.verify().ok
+
+
+def test_every_line_that_is_dropped_doubled_or_moved_is_noticed(log: AuditLog) -> None:
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    attacks = [lines[:at] + lines[at + 1 :] for at in range(5)]
+    attacks += [lines[: at + 1] + lines[at:] for at in range(5)]
+    attacks += [[lines[1], lines[0], *lines[2:]], [*lines[:3], lines[4], lines[3]], lines[:1], []]
+    for attack in attacks:
+        log.path.write_bytes(b"".join(attack))
+        assert not log.verify().ok
+
+
+def test_every_flipped_byte_is_noticed(log: AuditLog) -> None:
+    for path in (log.path, log.head_path):
+        good = path.read_bytes()
+        for place in range(0, len(good), 1 if path == log.head_path else 7):
+            changed = bytearray(good)
+            changed[place] ^= 1 << (place % 8)
+            path.write_bytes(changed)
+            assert not log.verify().ok, (path.name, place)
+        path.write_bytes(good)
+    assert log.verify().ok
+
+
+def test_a_line_feed_that_became_something_else_is_noticed(log: AuditLog) -> None:
+    log.path.write_bytes(log.path.read_bytes()[:-1] + b"\x0b")
+    assert not log.verify().ok
+
+
+def test_a_missing_head_or_log_is_noticed(log: AuditLog) -> None:
+    head = log.head_path.read_bytes()
+    log.head_path.unlink()
+    assert not log.verify().ok
+    log.head_path.write_bytes(head)
+    log.path.unlink()
+    assert not log.verify().ok
+    with pytest.raises(VaultDamaged):
+        log.append("anything")
+
+
+def test_a_writer_killed_at_any_byte_costs_only_its_own_entry(log: AuditLog) -> None:
+    before_log, before_head = log.path.read_bytes(), log.head_path.read_bytes()
+    log.append("torn")
+    whole = log.path.read_bytes()
+    for cut in range(len(before_log), len(whole) + 1, 13):
+        log.path.write_bytes(whole[:cut])
+        log.head_path.write_bytes(before_head)
+        assert log.verify().ok
+        log.append("after")
+        assert log.verify() == AuditCheck(6, True, log.head())
+    log.path.write_bytes(whole)  # the line is whole, but the head was not written
+    log.head_path.write_bytes(before_head)
+    assert log.verify().entries == 6
+    assert log.verify().ok
+    log.append("after")
+    assert log.verify().entries == 7
+    assert log.verify().ok
+
+
+def test_nothing_is_appended_to_a_log_that_was_cut(log: AuditLog) -> None:
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    log.path.write_bytes(b"".join(lines[:-1]))
+    cut = log.path.read_bytes()
+    with pytest.raises(VaultDamaged):
+        log.append("hides the cut")
+    assert log.path.read_bytes() == cut
+
+
+def test_an_export_verifies_without_the_vault(log: AuditLog) -> None:
+    lines = list(log.export())
+    check = verify_export(lines)
+    assert (check.entries, check.ok, check.head) == (5, True, log.head())
+    assert verify_export(lines, log.public_key).ok
+    assert not verify_export(lines, "00" * 32).ok
+    assert not verify_export([lines[0], *lines[2:]]).ok
+    for field, value in [("event", "x"), ("detail", {}), ("time", ""), ("number", 9), ("salt", "")]:
+        entry = json.loads(lines[3])
+        entry[field] = value
+        changed = [*lines[:3], json.dumps(entry), *lines[4:]]
+        assert verify_export(changed).entries == 2
+        assert not verify_export(changed).ok
+    assert not verify_export([*lines, "not json"]).ok
+    assert not verify_export([*lines, "{}"]).ok
+
+
+def test_an_export_forged_with_another_key_needs_the_trusted_key_to_be_noticed(
+    log: AuditLog, tmp_path: Path
+) -> None:
+    (tmp_path / "forged").mkdir()
+    forged = AuditLog(tmp_path / "forged", VAULT, b"x" * 32, b"y" * 32)
+    create_log(forged)
+    forged.append("nothing happened")
+    lines = list(forged.export())
+    assert verify_export(lines).ok
+    assert not verify_export(lines, log.public_key).ok
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "not json", '{"vault_id": "x"}', "5"])
+def test_what_is_no_export_is_said_so(text: str) -> None:
+    with pytest.raises(BadInput):
+        verify_export([text])
+
+
+def test_the_log_signs_for_the_vault_but_not_as_an_entry(log: AuditLog) -> None:
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(log.public_key))
+    public.verify(log.sign(b"manifest"), b"manifest")
+    with pytest.raises(ValueError, match="append"):
+        log.sign(b"qlora-workbench audit entry\0" + b"0" * 64)
