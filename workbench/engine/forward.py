@@ -51,13 +51,11 @@ class Passes:
             yield
 
 
-def recompute_layers(model: Any, count: int, *, random: bool) -> None:
-    """Let the first `count` layers compute their inner values again in the backward pass.
-
-    Args:
-        random: The layers draw random numbers (dropout), which must then be repeated.
-    """
-    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=random)
+def recompute_layers(model: Any, count: int) -> None:
+    """Let the first `count` layers compute their inner values again in the backward pass."""
+    # Random states are kept, so that dropout draws the same numbers again.
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=True)
+    layer: Any
     for number, layer in enumerate(decoder_layers(model)):
         layer.gradient_checkpointing = number < count
         layer._gradient_checkpointing_func = again

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from bitsandbytes.nn import Linear4bit
 from torch import Tensor, nn
 
 from workbench.engine import nf4
@@ -54,10 +55,9 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device multiplies in it, else float32."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    supported = (
-        torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
-    return torch.bfloat16 if supported else torch.float32
+    mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    fast = mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
 
 
 def verify_files(
@@ -126,7 +126,7 @@ def load_base(
     facts = facts_from_config(config)
     place = torch.device(device)
     compute = compute_dtype(place)
-    model = _from_folder(folder, method, place)
+    model = _from_folder(folder, config, method, place)
     if method == "qlora":
         nf4.guard(model)
     model.requires_grad_(False)
@@ -147,7 +147,16 @@ def inner(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _from_folder(folder: Path, method: Method, device: torch.device) -> Any:
+def _attention(config: Mapping[str, Any]) -> str:
+    """Return `eager` for Gemma 2: it bounds attention scores, which fused kernels leave out."""
+    if config.get("model_type") != "gemma2":
+        return "sdpa"
+    return "eager" if config.get("attn_logit_softcapping", 50.0) else "sdpa"
+
+
+def _from_folder(
+    folder: Path, config: Mapping[str, Any], method: Method, device: torch.device
+) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quantisation = None
@@ -164,7 +173,7 @@ def _from_folder(folder: Path, method: Method, device: torch.device) -> Any:
         dtype=torch.bfloat16,
         quantization_config=quantisation,
         device_map={"": str(device)},
-        attn_implementation="sdpa",
+        attn_implementation=_attention(config),
         use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,
@@ -184,7 +193,7 @@ def _plain_fingerprint(model: nn.Module) -> str:
 def _widen(model: nn.Module, compute: torch.dtype) -> None:
     """Make all but 4-bit codes float32: to train every weight, or for want of bfloat16."""
     for module in model.modules():
-        if isinstance(module, nf4.Linear4bit):
+        if isinstance(module, Linear4bit):
             module.compute_dtype = compute
             own: list[Tensor] = [] if module.bias is None else [module.bias]
         else:
