@@ -12,7 +12,6 @@ import os
 import stat
 import struct
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +50,7 @@ def system_paths() -> LandlockPaths:
     CUDA writes thread names below /proc and does not start without; /dev/shm carries what
     processes share. Neither /tmp nor a home folder is among them.
     """
-    interpreter = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values()]
+    interpreter = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     # The package may stand outside the interpreter's folders when it runs from a checkout.
     package = Path(__file__).resolve().parent.parent
     system = ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/sys"]

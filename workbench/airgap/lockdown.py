@@ -152,9 +152,9 @@ def _leave_network() -> str:
 def _map_self(user: int, group: int) -> None:
     """Keep our own numbers in the new user namespace, so that files still belong to us."""
     # The kernel takes a group map of an unprivileged process only after this.
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+    Path("/proc/self/setgroups").write_bytes(b"deny")
+    Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (user, user))
+    Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (group, group))
 
 
 def _no_address() -> bool:
@@ -163,11 +163,11 @@ def _no_address() -> bool:
     That is so in a namespace that a parent entered, where this process may not enter another.
     """
     with contextlib.suppress(OSError):
-        lines = Path("/proc/self/net/dev").read_text(encoding="ascii").splitlines()[2:]
-        routes = Path("/proc/self/net/fib_trie").read_text(encoding="ascii").strip()
+        lines = Path("/proc/self/net/dev").read_bytes().splitlines()[2:]
+        routes = Path("/proc/self/net/fib_trie").read_bytes().strip()
         newer = Path("/proc/self/net/if_inet6")
-        alone = [line.split(":")[0].strip() for line in lines] in ([], ["lo"])
-        return alone and not routes and not (newer.exists() and newer.read_text().strip())
+        alone = [line.split(b":")[0].strip() for line in lines] in ([], [b"lo"])
+        return alone and not routes and not (newer.exists() and newer.read_bytes().strip())
     return False
 
 
