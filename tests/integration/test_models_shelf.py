@@ -81,6 +81,51 @@ def test_the_clean_folder_loads_in_transformers(vault: Vault, made: Path) -> Non
     assert codec.encode_chat([("user", "Hi"), ("assistant", "Hello there")]).ids == ids
 
 
+CLASSES = {
+    "llama": "LlamaTokenizerFast",
+    "qwen2": "Qwen2Tokenizer",
+    "gemma2": "GemmaTokenizerFast",
+    "phi3": "LlamaTokenizer",
+}
+
+
+@pytest.mark.parametrize("family", CLASSES)
+def test_transformers_cuts_text_as_the_tokenizer_file_says(
+    vault: Vault, tmp_path: Path, family: str
+) -> None:
+    """Named tokenizer classes would be built anew from the vocabulary, with other cuts."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoTokenizer
+
+    special = ["<unk>", "<s>", "</s>"]
+    if family == "qwen2":
+        tokenizer = tiny.byte_tokenizer(special, cuts=tiny.QWEN_CUTS)
+    else:
+        tokenizer = tiny.piece_tokenizer(special, bos="<s>")
+    config = {"model_type": family, "architectures": None, "head_dim": 8, "pad_token_id": 0}
+    source = tiny.write_model(tmp_path / "m", **config)
+    tiny.write_tokenizer(
+        source,
+        tokenizer,
+        template=tiny.MISTRAL,
+        tokenizer_class=CLASSES[family],
+        add_bos_token=True,
+        add_prefix_space=True,
+        legacy=False,
+        bos_token="<s>",
+    )
+    (source / "special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>"}))
+    folder = shelf.model_folder(vault, shelf.add_model(vault, source, family).object_id)
+    codec, real = TextCodec.open(folder), AutoTokenizer.from_pretrained(folder)
+    turns = [("user", "Hello there, 1234 you're é"), ("assistant", "The patient  reports.")]
+    chat = [{"role": role, "content": content} for role, content in turns]
+    assert codec.encode_chat(turns).ids == real.apply_chat_template(chat)["input_ids"]
+    text = codec.encode_text("Please transfer 12")
+    assert text.ids == [*real("Please transfer 12")["input_ids"], real.eos_token_id]
+    assert real.decode(text.ids) == codec.decode(text.ids, skip_special=False)
+    assert codec.encode_chat(turns).ids == TextCodec.open(source).encode_chat(turns).ids
+
+
 def test_weights_can_be_referenced(vault: Vault, made: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(made, source)
@@ -198,8 +243,20 @@ def test_the_starter_is_registered(vault: Vault) -> None:
     assert entry.record["weights"] == "copy"
     assert entry.record["template"]["marks_answers"]
     codec = TextCodec.open(shelf.model_folder(vault, entry.object_id))
-    encoded = codec.encode_chat([("user", "Note: fever."), ("assistant", "URGENCY: high")])
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoTokenizer
+
+    turns = [("system", "Be brief."), ("user", "Note: fever."), ("assistant", "URGENCY: high")]
+    encoded = codec.encode_chat(turns)
     assert encoded.ended
+    real = AutoTokenizer.from_pretrained(shelf.model_folder(vault, entry.object_id))
+    chat = [{"role": role, "content": content} for role, content in turns]
+    wanted = real.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+    assert encoded.ids == wanted["input_ids"]
+    assert encoded.counted == [bool(flag) for flag in wanted["assistant_masks"]]
+    assert codec.decode([n for n, c in zip(encoded.ids, encoded.counted, strict=True) if c]) == (
+        "URGENCY: high"
+    )
 
 
 def nothing_is_left(vault: Vault) -> bool:

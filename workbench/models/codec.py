@@ -80,6 +80,11 @@ class TextCodec:
         return cls(tokenizer, select_template(model_folder, tokenizer))
 
     @property
+    def tokenizer(self) -> LoadedTokenizer:
+        """The tokenizer with its special tokens."""
+        return self._tokenizer
+
+    @property
     def template_hash(self) -> str:
         """SHA-256 (hex) of the chat template."""
         return self.template.sha256

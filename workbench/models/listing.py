@@ -22,9 +22,6 @@ _TEXTS = frozenset(
         "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.json",
-        "merges.txt",
         "chat_template.jinja",
         # The terms go where the weights go.
         "LICENSE",

@@ -9,6 +9,7 @@ Folders are not sealed: base models are public, and only what is trained on priv
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from workbench.models.facts import ModelFacts
 from workbench.models.inspection import Inspection, check_codec, check_files, inspect_folder
 from workbench.models.pinning import Meter, Pin, Progress, overall_sha256, pin_file, require_room
 from workbench.models.selection import TEMPLATE_FILE
+from workbench.models.tokenizing import SETTINGS_FILE, plain_settings
 from workbench.vault.catalogue import Entry
 from workbench.vault.ids import check_id, is_id, new_id
 from workbench.vault.locking import hold
@@ -186,6 +188,7 @@ def _fill(
     """Fill the clean folder, then check the very files that lie in it now.
 
     The folder that was inspected belongs to somebody else and may have changed meanwhile.
+    Chat template and tokenizer settings are written anew, the rest keeps its bytes.
     """
     listing = inspection.listing
     meter = Meter(inspection.bytes, "copy" if weights == "copy" else "hash", progress)
@@ -205,11 +208,12 @@ def _fill(
             hint="Wait until nobody writes to the folder, then try again.",
             code="changed_meanwhile",
         )
-    if TEMPLATE_FILE not in pins:
-        # Written down, so that every later reader, exports included, uses this very template.
-        source_text = TextCodec.open(stage).template.source
-        durable.publish_bytes(stage / TEMPLATE_FILE, source_text.encode())
-        pins[TEMPLATE_FILE] = pin_file(stage / TEMPLATE_FILE, Meter(0, "", None))
+    # Written down, so that every later reader, exports included, works as the codec does.
+    codec = TextCodec.open(stage)
+    settings = json.dumps(plain_settings(stage, codec.tokenizer), indent=2, sort_keys=True)
+    for name, text in ((TEMPLATE_FILE, codec.template.source), (SETTINGS_FILE, settings)):
+        durable.publish_bytes(stage / name, text.encode())
+        pins[name] = pin_file(stage / name, Meter(0, "", None))
     return pins
 
 

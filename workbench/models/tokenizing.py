@@ -21,7 +21,23 @@ from workbench.models.reading import (
     read_text,
 )
 
+SETTINGS_FILE = "tokenizer_config.json"
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
+
+# Settings by which transformers changes what tokenizer.json says.
+_REBUILDING = frozenset(
+    {
+        "add_bos_token",
+        "add_eos_token",
+        "add_prefix_space",
+        "fix_mistral_regex",
+        "legacy",
+        "sp_model_kwargs",
+        "tokenizer_file",
+        "vocab_file",
+        "merges_file",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,7 @@ def load_tokenizer(folder: Path) -> LoadedTokenizer:
             else "Copy the tokenizer's files into the model's folder.",
             code="tokenizer_missing",
         )
-    settings = read_object_if_there(folder / "tokenizer_config.json")
+    settings = read_object_if_there(folder / SETTINGS_FILE)
     engine = _parse(read_text(path, TOKENIZER_LIMIT))
     _add_missing(engine, settings)
     names = _names(settings, read_object_if_there(folder / "special_tokens_map.json"))
@@ -86,8 +102,27 @@ def load_tokenizer(folder: Path) -> LoadedTokenizer:
         special=frozenset(special),
         end_ids=ends,
         pad_id=pad if pad is not None else min(ends, default=0),
-        adds_bos=_adds_bos(engine, names.get("bos_token"), settings.get("add_bos_token")),
+        adds_bos=_adds_bos(engine, names.get("bos_token")),
     )
+
+
+def plain_settings(folder: Path, tokenizer: LoadedTokenizer) -> dict[str, object]:
+    """Return a tokenizer_config.json with which transformers takes tokenizer.json as it is.
+
+    transformers 5 builds the tokenizers of named classes (`LlamaTokenizer` …) anew from the
+    vocabulary, by rules that can differ from those in tokenizer.json; other programs, and
+    transformers before it, follow the file. The plain class follows it too, so that training,
+    chat and every export cut text alike. (For the family qwen2 transformers 5.23 ignores what is
+    asked for and always cuts as Qwen's own tokenizer files do.) The chat template has a file of
+    its own.
+    """
+    kept = {
+        key: value
+        for key, value in read_object_if_there(folder / SETTINGS_FILE).items()
+        if key not in _REBUILDING and key != "chat_template"
+    }
+    named = {key: tokenizer.names[key] for key in _NAMED if key in tokenizer.names}
+    return {**kept, **named, "tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 def _parse(text: str) -> Tokenizer:
@@ -176,10 +211,8 @@ def _end_ids(folder: Path, engine: Tokenizer, names: Mapping[str, str]) -> froze
     return frozenset(found)
 
 
-def _adds_bos(engine: Tokenizer, bos: str | None, wanted: object) -> bool:
+def _adds_bos(engine: Tokenizer, bos: str | None) -> bool:
     if bos is None:
         return False
-    if isinstance(wanted, bool):
-        return wanted
     ids = engine.encode("a", add_special_tokens=True).ids
     return bool(ids) and ids[0] == engine.token_to_id(bos)
