@@ -29,6 +29,9 @@ HYGIENE: dict[str, str] = {
     # One workspace of fixed size keeps cuBLAS deterministic.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+    # torch does not even load without a place for temporary files. This one is memory: what a
+    # library leaves there does not reach the disk, and Landlock grants no other.
+    "TMPDIR": "/dev/shm",  # noqa: S108
     "PYTHONNOUSERSITE": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "MPLBACKEND": "Agg",
