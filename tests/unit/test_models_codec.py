@@ -244,6 +244,26 @@ def test_a_template_is_chosen_where_none_is(bos: str | None, tmp_path: Path) -> 
     assert encoded.ids == wanted
 
 
+def test_an_end_token_need_not_be_special(tmp_path: Path) -> None:
+    tokenizer = tiny.byte_tokenizer(["<unk>", "<|endoftext|>"])
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"])
+    folder = tiny.write_tokenizer(tmp_path / "m", tokenizer, eos_token="<|endoftext|>")
+    codec = TextCodec.open(folder)
+    assert codec.encode_chat(MULTI).ended
+    assert tokenizer.token_to_id("<|im_end|>") in codec.eos_ids
+
+
+def test_an_answer_without_end_is_told(tmp_path: Path) -> None:
+    endless = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    endless += "{% if add_generation_prompt %}assistant: {% endif %}"
+    folder = tiny.write_tokenizer(
+        tmp_path / "m", tiny.byte_tokenizer(["</s>"]), template=endless, eos_token="</s>"
+    )
+    encoded = TextCodec.open(folder).encode_chat(MULTI)
+    assert not encoded.ended
+    assert any(encoded.counted)
+
+
 def test_chatml_is_chosen_where_its_tokens_are(tmp_path: Path) -> None:
     folder = tiny.write_tokenizer(
         tmp_path / "m", tiny.byte_tokenizer(CHATML_TOKENS), eos_token="<|endoftext|>"

@@ -179,7 +179,7 @@ class TextCodec:
         return [("user", system), *chat]
 
     def _find_turn_end(self) -> str | None:
-        """The special token that closes an answer, learnt from how one is rendered."""
+        """The token that closes an answer, learnt from how one is rendered."""
         turns = [("user", "Hello"), ("assistant", _PROBE)]
         text = self._chat.render(turns, prompt=False).text
         place = text.rfind(_PROBE)
@@ -188,7 +188,7 @@ class TextCodec:
                 "The chat template does not show the assistant's answer.", code="bad_chat_template"
             )
         tail = text[place + len(_PROBE) :].lstrip()
-        starts = [token for token in self._tokenizer.special if token and tail.startswith(token)]
+        starts = [token for token in self._tokenizer.added if token and tail.startswith(token)]
         return max(starts, key=len, default=None)
 
     def _answer_spans(self, chat: Sequence[Message], text: str) -> list[tuple[int, int]]:

@@ -46,7 +46,7 @@ class LoadedTokenizer:
 
     Attributes:
         names: `bos_token`, `eos_token` … and the text of each; absent ones are left out.
-        special: Texts of all tokens that the tokenizer treats as special.
+        added: Texts of all tokens that are never cut: special ones, and others put in by hand.
         end_ids: Ids that end an answer according to the folder's configuration files.
         pad_id: Id to fill batches with; the first end id where the folder names none.
         adds_bos: Whether plain text starts with the BOS token.
@@ -54,7 +54,7 @@ class LoadedTokenizer:
 
     engine: Tokenizer
     names: dict[str, str]
-    special: frozenset[str]
+    added: frozenset[str]
     end_ids: frozenset[int]
     pad_id: int
     adds_bos: bool
@@ -94,12 +94,12 @@ def load_tokenizer(folder: Path) -> LoadedTokenizer:
     names = _names(settings, read_object_if_there(folder / "special_tokens_map.json"))
     ends = _end_ids(folder, engine, names)
     pad = engine.token_to_id(names["pad_token"]) if "pad_token" in names else None
-    special = {t.content for t in engine.get_added_tokens_decoder().values() if t.special}
-    special |= {text for text in names.values() if engine.token_to_id(text) is not None}
+    added = {token.content for token in engine.get_added_tokens_decoder().values()}
+    added |= {text for text in names.values() if engine.token_to_id(text) is not None}
     return LoadedTokenizer(
         engine=engine,
         names=names,
-        special=frozenset(special),
+        added=frozenset(added),
         end_ids=ends,
         pad_id=pad if pad is not None else min(ends, default=0),
         adds_bos=_adds_bos(engine, names.get("bos_token")),
