@@ -262,7 +262,7 @@ def test_the_document_is_that_of_the_contract() -> None:
     for candidate in document["candidates"]:
         assert set(candidate) == {
             *("method", "rank", "context", "micro_batch", "accumulate", "recomputed_layers"),
-            *("optimizer", "predicted", "fits", "seconds"),
+            *("optimizer", "predicted", "fits", "seconds", "trained_parameters"),
         }
 
 

@@ -37,6 +37,7 @@ class Candidate:
         rank: Width of the adapters; 0 for full fine-tuning, which has none.
         accumulate: Micro-batches that make one optimizer step.
         fits: Whether the predicted total stays within the budget.
+        trained_parameters: How many parameters the optimizer moves.
         seconds: Estimated training time; None without a dataset or a known speed.
     """
 
@@ -50,6 +51,7 @@ class Candidate:
     predicted: Prediction
     fits: bool
     seconds: float | None
+    trained_parameters: int
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

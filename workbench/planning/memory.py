@@ -11,9 +11,12 @@ the traced peaks within 3 %. The numbers (1) to (7) below are referred to in the
 3. Adapters and their gradients are 32-bit: 4P each; AdamW 8P, with 8-bit moments 2.03P.
 4. a, the bytes that one token leaves in one layer for the backward pass:
    `12h + 4q + 4kv + 8i + 2r a target + 4 heads + 8`; with an attention mask the keys and values are
-   repeated to all heads, so 4kv becomes 4q.
-5. Logits: 12V a token of the chunk that the loss works on (three 32-bit copies in the backward
-   pass), and the gradient of the hidden states, 2h a token.
+   repeated to all heads, so 4kv becomes 4q, and the mask is kept as 2 bytes a pair. Where peft
+   casts the inputs of adapters to 32 bit and autocast casts them back, which it does for plain
+   LoRA and, on the processor, for 4-bit layers, each adapter keeps a copy of its own. A layer also
+   keeps the bf16 copies of its adapter weights, 2P/L.
+5. Logits: 12V a token of the chunk that the loss works on (three 32-bit copies; one more where
+   they are soft-capped), and the gradient of the hidden states, 2h a token.
 6. The fullest moment is either the loss, with all that the layers kept, or the backward pass
    through a recomputed layer, with only the layers below it. The FIRST k layers are the recomputed
    ones: when the backward pass reaches them, what the others kept is gone.
@@ -54,6 +57,12 @@ CPU_PROCESS = 640 * MIB
 
 _NF4_TABLES = 1536
 _EIGHT_BIT_MOMENTS = 2.03
+# Linears that formula (4) counts with one input for all of each group.
+_SHARING = (
+    {"q_proj", "k_proj", "v_proj", "qkv_proj"},
+    {"gate_proj", "up_proj", "gate_up_proj"},
+    {"down_proj"},
+)
 
 
 @dataclass(frozen=True)
@@ -136,14 +145,22 @@ def predict(
     trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
     adapters = 0 if method == "full" else 4 * trained
     moments = 8.0 if optimizer == "adamw" else _EIGHT_BIT_MOMENTS
-    layer = int(
-        wide * _kept_per_token(facts, method, rank, targets, dropout, dora, masked, context)
-    )
+    layer = _kept_per_token(facts, context, masked)
+    if method != "full":
+        layer += _kept_by_adapters(
+            targeted(facts, targets),
+            rank=rank,
+            dropout=dropout,
+            dora=dora,
+            casts=compute_bytes == 2 and (method == "lora" or device == "cpu"),
+            device=device,
+        )
     recomputed = facts.layers if recomputed_layers is None else recomputed_layers
     activations, logits, workspace = _fullest_moment(
         facts,
         tokens=tokens,
-        layer=layer,
+        layer=int(wide * layer),
+        weight_copies=2 * trained // facts.layers if adapters and compute_bytes == 2 else 0,
         recomputed=min(recomputed, facts.layers),
         copies=int(wide * _copied_weights(facts, method, dora)),
         logit_chunk=logit_chunk,
@@ -226,33 +243,41 @@ def _nf4_bytes(linear: LinearShape) -> int:
     return -(-count // 2) + -(-count // 64) + 4 * -(-count // 16_384) + _NF4_TABLES
 
 
-def _kept_per_token(
-    facts: ModelFacts,
-    method: Method,
-    rank: int,
-    targets: str | Sequence[str],
-    dropout: float,
-    dora: bool,
-    masked: bool,
-    context: int,
-) -> int:
-    """Formula (4): bytes that one token leaves in one layer, in bf16."""
+def _kept_per_token(facts: ModelFacts, context: int, masked: bool) -> int:
+    """Formula (4) without adapters: bytes that one token leaves in one layer, in bf16."""
     queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
-    kept = 12 * facts.hidden + 4 * queries + 4 * (queries if masked else keys)
-    kept += 8 * facts.mlp + 4 * facts.heads + 8
+    kept = 12 * facts.hidden + 8 * facts.mlp + 4 * facts.heads + 8 + 4 * queries
+    kept += 4 * queries + 2 * context if masked else 4 * keys
     if facts.qk_norm:
         kept += 4 * (queries + keys)
     if facts.norms > 3 * facts.hidden:  # two more norms around the MLP, a 32-bit copy each
         kept += 8 * facts.hidden
     if facts.family == "gemma2":  # soft-capped attention has no fused kernel: all pairs are kept
         kept += 8 * facts.heads * context
-    if method != "full":
-        chosen = targeted(facts, targets)
-        kept += 2 * rank * len(chosen)
-        if dropout > 0:  # the dropped input and its mask
-            kept += 3 * sum(linear.inputs for linear in chosen)
-        if dora:  # output of the base and of the adapter, for the gradient of the sizes
-            kept += 4 * sum(linear.outputs for linear in chosen)
+    return kept
+
+
+def _kept_by_adapters(
+    chosen: Sequence[LinearShape],
+    *,
+    rank: int,
+    dropout: float,
+    dora: bool,
+    casts: bool,
+    device: Device,
+) -> int:
+    """Formula (4), the part of the adapters."""
+    inputs = sum(linear.inputs for linear in chosen)
+    kept = 2 * rank * len(chosen)
+    if casts:  # a copy each, where q, k, v and gate, up would have shared their input
+        kept += 2 * inputs
+        for group in _SHARING:
+            kept -= 2 * max((each.inputs for each in chosen if each.name in group), default=0)
+    if dropout > 0:
+        # The mask (the processor keeps it in 32 bit); without casts the dropped input besides.
+        kept += inputs * ((4 if device == "cpu" else 1) if casts else 3)
+    if dora:  # output of the base and of the adapter, for the gradient of the sizes
+        kept += 4 * sum(linear.outputs for linear in chosen)
     return kept
 
 
@@ -270,6 +295,7 @@ def _fullest_moment(
     *,
     tokens: int,
     layer: int,
+    weight_copies: int,
     recomputed: int,
     copies: int,
     logit_chunk: int,
@@ -279,12 +305,15 @@ def _fullest_moment(
     stream = int(2 * wide * facts.hidden)  # one token's residual stream
     chunk = min(tokens, logit_chunk)
     inputs = stream * recomputed * tokens
-    kept = inputs + layer * (facts.layers - recomputed) * tokens
+    one = layer * tokens + weight_copies
+    kept = inputs + one * (facts.layers - recomputed)
     at_work = int(4 * wide * facts.mlp) * tokens
-    loss = (kept + 4 * stream * tokens, 12 * facts.vocab * chunk + stream * tokens, 0)
+    copies_of_logits = 4 if facts.family == "gemma2" else 3
+    logits = 4 * copies_of_logits * facts.vocab * chunk + stream * tokens
+    loss = (kept + 4 * stream * tokens, logits, 0)
     moments = [loss]
     if recomputed:
-        moments.append((inputs + (layer * tokens + at_work), 0, copies))
+        moments.append((inputs + one + at_work, 0, copies))
     if recomputed < facts.layers:
         moments.append((kept + at_work, 0, copies))
     return max(moments, key=sum)

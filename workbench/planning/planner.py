@@ -14,7 +14,7 @@ from workbench.models.facts import ModelFacts
 from workbench.planning.advice import Advice, advise
 from workbench.planning.budget import Budget, budget_of, seconds_per_token
 from workbench.planning.candidates import Candidate, DatasetLength
-from workbench.planning.memory import Method, predict
+from workbench.planning.memory import Method, predict, trained_parameters
 from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe, parse
 
@@ -275,6 +275,13 @@ class _Search:
             predicted=predicted,
             fits=predicted.total <= self.budget.usable_bytes,
             seconds=None,
+            trained_parameters=trained_parameters(
+                self.facts,
+                method=method,
+                rank=rank,
+                targets=self.recipe.targets,
+                dora=self.recipe.dora,
+            ),
         )
         return dataclasses.replace(unpaced, seconds=self._seconds(unpaced))
 
