@@ -19,6 +19,7 @@ from typing import Any
 from workbench.airgap.landlock import LandlockPaths
 from workbench.airgap.leaks import describe, guard_tracebacks
 from workbench.airgap.lockdown import Policy, Protection, current_protection, lock_down
+from workbench.engine.libraries import import_libraries
 from workbench.engine.quiet import settle
 from workbench.engine.session import Session, read_keys, read_sealed_spec
 from workbench.engine.steering import Interrupted, Steering
@@ -107,6 +108,7 @@ def _take_turn(session: Session) -> None:
     with queue.turn(on_wait=lambda ahead: _ignore(told("queued", position=ahead)),
                     gives_up=gives_up) as ours:  # fmt: skip
         if ours:
+            import_libraries()
             importlib.import_module(_JOBS[session.spec.kind]).run(session)
         else:
             steering.check()
