@@ -33,10 +33,9 @@ def list_runs(home: Path) -> list[RunState]:
     for path in _folders(home):
         try:
             states.append(current_state(path))
-        except NotFound:
-            continue  # removed since the folder was read
-        except BadInput:
-            states.append(RunState(run=path.name, state="damaged"))
+        except BadInput:  # NotFound is one: the spec is gone
+            if path.is_dir():  # it may have been removed since the folder was read
+                states.append(RunState(run=path.name, state="damaged"))
     return sorted(states, key=lambda state: (state.created, state.run), reverse=True)
 
 

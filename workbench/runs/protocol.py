@@ -172,7 +172,7 @@ def _decode(line: bytes) -> Event | None:
     if isinstance(version, int) and version > VERSION:
         _check_version(version)
     try:
-        plain(event)
+        event = {name: plain(item) for name, item in event.items() if is_code(name)}
     except BadInput:
         return None
     whole = isinstance(event.get("seq"), int) and isinstance(event.get("t"), int | float)
