@@ -14,7 +14,7 @@ import pytest
 from tests.fixtures import tiny_models as tiny
 from workbench import durable
 from workbench.errors import BadInput, DoesNotFit, NotFound, Refused
-from workbench.models import inspection, pinning, shelf
+from workbench.models import inspection, shelf
 from workbench.models.codec import TextCodec
 from workbench.vault.ids import new_id
 from workbench.vault.store import Vault
@@ -152,14 +152,9 @@ def test_weights_can_be_referenced(vault: Vault, made: Path, tmp_path: Path) -> 
 def test_every_changed_file_is_noticed(vault: Vault, made: Path) -> None:
     entry = shelf.add_model(vault, made, "tiny")
     folder = shelf.model_folder(vault, entry.object_id)
-    hashes = {file: pin["sha256"] for file, pin in entry.record["files"].items()}
-    pinning.require_pinned(folder, hashes)
     for item in sorted(folder.iterdir()):
         before = item.read_bytes()
         item.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-        with pytest.raises(BadInput) as refusal:
-            pinning.require_pinned(folder, hashes)
-        assert refusal.value.code == "model_changed"
         assert [line.split(":")[0] for line in shelf.verify_model(vault, "tiny").bad] == [item.name]
         item.write_bytes(before)
     (folder / "planted.py").write_text("")

@@ -76,33 +76,6 @@ def overall_sha256(pins: Mapping[str, Pin]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def require_pinned(
-    folder: Path, files: Mapping[str, str], progress: Progress | None = None
-) -> None:
-    """Check that a model's files still are the ones that were registered.
-
-    Args:
-        folder: The clean folder of the model.
-        files: File name to SHA-256 (hex).
-        progress: Called with bytes done, bytes in all, and `verify`.
-
-    Raises:
-        BadInput: A file is missing or has other bytes (code `model_changed`).
-    """
-    try:
-        total = sum((folder / name).stat().st_size for name in files)
-    except OSError:
-        total = 0
-    meter = Meter(total, "verify", progress)
-    for name, sha256 in sorted(files.items()):
-        if not (folder / name).is_file() or pin_file(folder / name, meter).sha256 != sha256:
-            raise BadInput(
-                f"{name} of the model is missing or is not the file that was registered.",
-                hint="See `workbench model verify`; put the file back, or add the model again.",
-                code="model_changed",
-            )
-
-
 def require_room(folder: Path, sizes: Iterable[int]) -> None:
     """Check that the disk has room for files of these sizes.
 

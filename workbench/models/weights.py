@@ -64,15 +64,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
         BadInput: The file is no whole safetensors file (code `broken_safetensors`).
         Refused: A tensor's name has path parts (code `unsafe_tensor_name`).
     """
-    with path.open("rb") as source:
-        size = os.fstat(source.fileno()).st_size
-        start = source.read(8)
-        if len(start) < 8:
-            _broken(path, "the file is cut short")
-        length = struct.unpack("<Q", start)[0]
-        if length > HEADER_LIMIT:
-            _broken(path, "its header is impossibly large")
-        text = source.read(length)
+    size, length, text = _raw_header(path)
     if len(text) < length or not text.startswith(b"{"):
         _broken(path, "the header is cut short or no header")
     try:
@@ -94,6 +86,24 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
         places.append(place)
     _check_places(path, places, size - 8 - length)
     return entries
+
+
+def _raw_header(path: Path) -> tuple[int, int, bytes]:
+    """Return the file's size, the header's length as declared, and what there is of it."""
+    try:
+        with path.open("rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            start = source.read(8)
+            if len(start) < 8:
+                _broken(path, "the file is cut short")
+            length = struct.unpack("<Q", start)[0]
+            if length > HEADER_LIMIT:
+                _broken(path, "its header is impossibly large")
+            return size, length, source.read(length)
+    except OSError as error:
+        raise BadInput(
+            f"{path.name} cannot be read ({error.strerror}).", code="unreadable_file"
+        ) from error
 
 
 def check_tensors(facts: ModelFacts, tensors: Mapping[str, TensorEntry]) -> None:
