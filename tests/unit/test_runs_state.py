@@ -21,7 +21,27 @@ SPEC = RunSpec(
     device="cpu",
     numbers={"steps": 4, "predicted_bytes": 1000},
 )
-TYPES = ["launched", "queued", "started", "protection", "loading", "loaded", "measured", "step", "evaluated", "checkpointed", "paused", "resumed", "adjusted", "progress", "published", "finished", "stopped", "failed", "teleported"]
+TYPES = [
+    "launched",
+    "queued",
+    "started",
+    "protection",
+    "loading",
+    "loaded",
+    "measured",
+    "step",
+    "evaluated",
+    "checkpointed",
+    "paused",
+    "resumed",
+    "adjusted",
+    "progress",
+    "published",
+    "finished",
+    "stopped",
+    "failed",
+    "teleported",
+]
 
 
 def events(*told: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -112,7 +132,29 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-FIELDS = ["step", "steps", "loss", "lr", "tokens", "seconds", "memory", "layers", "phase", "done", "total", "position", "pid", "adapter", "peak_bytes", "predicted_bytes", "error_type", "grad_norm", "eta_seconds", "loss_first", "unheard_of"]
+FIELDS = [
+    "step",
+    "steps",
+    "loss",
+    "lr",
+    "tokens",
+    "seconds",
+    "memory",
+    "layers",
+    "phase",
+    "done",
+    "total",
+    "position",
+    "pid",
+    "adapter",
+    "peak_bytes",
+    "predicted_bytes",
+    "error_type",
+    "grad_norm",
+    "eta_seconds",
+    "loss_first",
+    "unheard_of",
+]
 _names = st.sampled_from(FIELDS)
 
 

@@ -258,7 +258,8 @@ def _checkpointed(state: RunState, event: Event) -> RunState:
 
 
 def _paused(state: RunState, event: Event) -> RunState:
-    step = event.get("step", state.step)
+    # A job that left before it had loaded anything tells step 0; the run stands where it stood.
+    step = event.get("step") or state.step
     return replace(state, state="paused", step=step, ended=event["t"], eta_seconds=None)
 
 
@@ -291,7 +292,7 @@ def _ended(state: RunState, event: Event) -> RunState:
         state=kind,
         ended=event["t"],
         eta_seconds=None,
-        step=event.get("step", state.step),
+        step=event.get("step") or state.step,
         tokens=event.get("tokens", state.tokens),
         tokens_per_second=event.get("tokens_per_second", state.tokens_per_second),
         loss_first=event.get("loss_first", state.loss_first),
@@ -356,6 +357,8 @@ def settle(state: RunState, folder: JobFolder, *, alive: bool) -> RunState:
         return state
     if not alive:
         return state if _is_being_launched(state, folder) else replace(state, state="crashed")
+    process = folder.process()
+    state = replace(state, pid=process.pid if process else state.pid)
     asked = [request.command for request in folder.requests().poll()]
     if "stop" in asked:
         return replace(state, state="stopping")
