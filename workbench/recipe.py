@@ -110,7 +110,7 @@ class RecipeError(UsageError):
         opening = "The recipe has a mistake." if count == 1 else f"The recipe has {count} mistakes."
         super().__init__(
             "\n  ".join([opening, *(str(mistake) for mistake in self.mistakes)]),
-            hint="`workbench help` lists every key with its range.",
+            hint="`workbench help recipe` lists every key with its range.",
         )
 
 
