@@ -14,6 +14,7 @@ cost linear time.
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -174,8 +175,8 @@ def _refuse_at(cut: Cut, positions: Positions, reason: Reason) -> None:
 
 def refuse_encoding(cut: Cut) -> None:
     """Mark the records of a cut that are not UTF-8, each of them alone."""
-    import codecs
-
+    if cut.data.isascii():
+        return
     view = memoryview(cut.data)[: cut.used]
     position = 0
     while True:

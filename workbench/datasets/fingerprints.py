@@ -25,18 +25,16 @@ class Fingerprinter:
     """Computes fingerprints in DuckDB, one private connection a thread."""
 
     def __init__(self, kind: str) -> None:
+        # Each text stands behind its length, so no two records share what is hashed.
         if kind == "chat":
-            parts = (
-                "list_aggregate(list_transform(messages, "
-                "lambda m: md5(m.role) || md5(m.content)), 'string_agg', '')"
-            )
+            turn = "m.role || strlen(m.content) || ':' || m.content"
+            content = f"array_to_string(list_transform(messages, lambda m: {turn}), '')"
         else:
-            # A digest of digests: no two records share the text that is hashed last.
-            parts = " || ".join(f"md5({field})" for field in FIELDS[kind])
+            content = " || ".join(f"strlen({field}) || ':' || {field}" for field in FIELDS[kind])
         # Column names come from FIELDS alone.
         self._query = (
-            f"SELECT md5_number_upper(d) AS high, md5_number_lower(d) AS low "  # noqa: S608
-            f"FROM (SELECT {parts} AS d FROM batch)"
+            "SELECT (d >> 64)::UBIGINT AS high, (d & 18446744073709551615)::UBIGINT AS low "  # noqa: S608
+            f"FROM (SELECT md5_number({content}) AS d FROM batch)"
         )
         self._local = threading.local()
         self._opened: list[Any] = []

@@ -216,6 +216,7 @@ def sweep_unfinished(vault: Vault) -> list[str]:
 def _undo(vault: Vault, object_id: str) -> None:
     vault.shred(object_id)
     (vault.datasets_folder / f"{object_id}.duckdb").unlink(missing_ok=True)
+    vault.catalogue.remove(object_id)
 
 
 def _import(

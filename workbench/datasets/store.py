@@ -12,7 +12,7 @@ published, so any number of processes may read it at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -251,7 +251,7 @@ class SealedDataset:
         """Yield the rows that were not taken: columns file (index), line (from 1) and code."""
         return self._part(REJECTS)
 
-    def verify(self) -> int:
+    def verify(self, progress: Callable[[int, int, str], None] | None = None) -> int:
         """Open every chunk and check that none is missing; return the number of sealed bytes.
 
         Raises:
@@ -260,8 +260,10 @@ class SealedDataset:
         with self._lock:
             numbers = self._database.execute("SELECT number FROM chunks").fetchall()
         self._opener.check_complete(number for (number,) in numbers)
-        for batch in self._batches:
+        for done, batch in enumerate(self._batches, 1):
             self._load(batch)
+            if progress is not None:
+                progress(done, len(self._batches), "verify")
         return sum(self._opener.sizes)
 
     def close(self) -> None:
