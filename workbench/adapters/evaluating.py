@@ -1,0 +1,113 @@
+"""`workbench evaluate`: base and adapter on the same held-out records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.adapters.bases import base_of
+from workbench.adapters.library import add_metrics
+from workbench.adapters.short_jobs import Progress, ShortJob, run_job
+from workbench.evaluation.comparison import Side, compare
+from workbench.runs.training import dataset_part, model_part, weights_paths
+
+if TYPE_CHECKING:
+    from workbench.vault.store import Vault
+
+
+def evaluate(
+    vault: Vault,
+    adapter: str,
+    *,
+    dataset: str | None = None,
+    split: str = "test",
+    show: int = 0,
+    answers: bool = False,
+    max_tokens: int = 64,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score base and adapter on one split, note the figures with the adapter, and return them.
+
+    Args:
+        dataset: Name or id; by default the one that the adapter was trained on.
+        show: Return the answers of so many records (they are record text).
+        answers: Return the answers of all of them.
+        max_tokens: Cap on each answer.
+        limit: Score at most so many records.
+
+    Raises:
+        NotFound: adapter, dataset or base are not in this vault.
+        Refused: the adapter belongs to another base. BadInput: nothing can be scored.
+        JobFailed: the job crashed or was stopped.
+    """
+    entry = vault.catalogue.get("adapter", adapter)
+    base = base_of(vault, entry)
+    data = vault.catalogue.get("dataset", dataset or entry.record["dataset"]["object_id"])
+    job = ShortJob(
+        kind="evaluate",
+        objects={"model": base.object_id, "dataset": data.object_id, "adapter": entry.object_id},
+        sealed={
+            "model": model_part(vault, base),
+            "adapter": {
+                "object_id": entry.object_id,
+                "name": entry.name,
+                "folder": str(vault.adapters_folder / entry.object_id),
+            },
+            "dataset": dataset_part(vault, data),
+            "split": split,
+            "answers": answers or show > 0,
+            "answer_limit": None if answers else show,
+            "max_tokens": max_tokens,
+            "limit": limit,
+        },
+        read=weights_paths(vault, base),
+    )
+    outcome = run_job(vault, job, progress)
+    document = _document(outcome.result)
+    figures = {
+        f"{data.name}/{split}": {
+            side: {k: v for k, v in document[side].items() if k != "confusion"}
+            for side in ("base", "adapter")
+        }
+        | {"records": document["records"], "tokens": document["tokens"]}
+    }
+    noted = entry.record["metrics"].get("evaluations", {})
+    add_metrics(vault, entry, {"evaluations": {**noted, **figures}})
+    vault.audit.append(
+        "adapter_evaluated", {"adapter": entry.object_id, "dataset": data.object_id, "split": split}
+    )
+    if answers or show > 0:
+        document["answers"] = _answers(outcome.result, None if answers else show)
+    document |= {
+        "skipped": outcome.result["skipped"],
+        "dataset": data.name,
+        "split": split,
+        "peak_bytes": outcome.state.peak_bytes,
+    }
+    return document
+
+
+def _document(result: dict[str, Any]) -> dict[str, Any]:
+    wanted = None
+    sides = {}
+    labelled = result["kind"] == "classification"
+    if labelled:
+        wanted = [str(reference["text"]) for reference in result["references"]]
+    for name in ("base", "adapter"):
+        texts = [answer["text"] for answer in result[name]["answers"]] if labelled else None
+        sides[name] = Side(result[name]["loss"], texts)
+    return compare(
+        sides["base"],
+        sides["adapter"],
+        records=result["records"],
+        tokens=result["tokens"],
+        wanted=wanted,
+    )
+
+
+def _answers(result: dict[str, Any], count: int | None) -> dict[str, Any]:
+    return {
+        "base": result["base"]["answers"][:count],
+        "adapter": result["adapter"]["answers"][:count],
+        "references": result["references"][:count],
+    }

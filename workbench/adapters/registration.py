@@ -1,0 +1,144 @@
+"""Registration: what runs published while no front door was open enters the library.
+
+The engine holds no vault; it only publishes sealed objects. Each unlock calls this, and so may
+anybody, any number of times: a run that is in the catalogue is not looked at again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.adapters.manifest import AdapterManifest
+from workbench.adapters.short_jobs import forget_owner, is_owned
+from workbench.adapters.storage import is_published, read_manifest
+from workbench.durable import STAGE_PREFIX
+from workbench.errors import BadInput, Busy, NotFound, VaultDamaged
+from workbench.runs.job import JobFolder
+from workbench.runs.listing import list_runs
+from workbench.runs.state import RunState, current_state
+from workbench.runs.steering import remove_run
+from workbench.vault.catalogue import Entry
+from workbench.vault.formats import SPEC
+from workbench.vault.locking import hold
+from workbench.vault.sealed import is_sealed_file, open_blob, read_sealed
+
+if TYPE_CHECKING:
+    from workbench.vault.store import Vault
+
+_PUBLISHED = ("finished", "stopped")
+_SHORT = ("evaluate", "generate", "export")
+_MOST_NAMES = 10_000
+
+
+def register_finished(vault: Vault) -> list[Entry]:
+    """Enter every finished run and its adapter into the catalogue; return the new adapters.
+
+    A name that was taken meanwhile gets a number: the entry's record then has `asked_name`. Runs
+    whose adapter does not open are left for `vault verify` to show. Short jobs that nobody waits
+    for any more are swept.
+
+    Raises:
+        Busy: another process held the catalogue for too long.
+    """
+    known = {entry.object_id for entry in vault.catalogue.entries("run")}
+    candidates = [state for state in list_runs(vault.home) if state.run not in known]
+    _sweep_short_jobs(vault, candidates)
+    waiting = [s for s in candidates if s.kind == "train" and s.state in _PUBLISHED]
+    if not waiting:
+        return []
+    with hold(vault.locks_folder / "registration.lock"):
+        # Another front door may have done the same while this one waited.
+        known = {entry.object_id for entry in vault.catalogue.entries("run")}
+        found = [_register(vault, state) for state in reversed(waiting) if state.run not in known]
+    return [entry for entry in found if entry is not None]
+
+
+def _register(vault: Vault, state: RunState) -> Entry | None:
+    adapter_id = state.objects.get("adapter", "")
+    folder = vault.adapters_folder / adapter_id
+    entry = None
+    # Damaged or shredded: the run is entered all the same, or each unlock would try again.
+    with contextlib.suppress(VaultDamaged, NotFound):
+        if adapter_id and is_published(folder):
+            entry = _enter_adapter(vault, read_manifest(folder, vault.key(adapter_id)), state)
+    with contextlib.suppress(NotFound):
+        vault.catalogue.put("run", state.run, state.run, _run_record(state))
+    vault.audit.append(
+        f"training_{state.state}",
+        {"run": state.run, "adapter": entry.object_id if entry else None},
+    )
+    return entry
+
+
+def _enter_adapter(vault: Vault, manifest: AdapterManifest, state: RunState) -> Entry:
+    with contextlib.suppress(NotFound):
+        # Entered before, and killed before the run was.
+        return _by_id(vault, manifest.adapter)
+    record: dict[str, Any] = manifest.to_json()
+    if state.peak_bytes is not None:
+        record["metrics"] = {"peak_bytes": state.peak_bytes, **record["metrics"]}
+    for number in range(1, _MOST_NAMES):
+        name = manifest.name if number == 1 else f"{manifest.name}-{number}"
+        if number > 1:
+            record["asked_name"] = manifest.name
+        try:
+            entry = vault.catalogue.put("adapter", manifest.adapter, name, record)
+        except BadInput as error:
+            if error.code != "name_taken":
+                raise
+            continue
+        vault.audit.append(
+            "adapter_registered",
+            {"adapter": entry.object_id, "run": manifest.run, "sha256": manifest.sha256},
+        )
+        return entry
+    raise BadInput("The library has too many adapters of one name.", code="name_taken")
+
+
+def _by_id(vault: Vault, object_id: str) -> Entry:
+    for entry in vault.catalogue.entries("adapter"):
+        if entry.object_id == object_id:
+            return entry
+    raise NotFound("There is no such adapter.")
+
+
+def _run_record(state: RunState) -> dict[str, Any]:
+    kept = ("kind", "state", "created", "step", "tokens", "loss_first", "loss_last", "peak_bytes")
+    shown = state.to_json()
+    return {"objects": dict(state.objects)} | {name: shown[name] for name in kept}
+
+
+def _sweep_short_jobs(vault: Vault, states: list[RunState]) -> None:
+    """Remove evaluations, chats and exports whose front door died before it read their result."""
+    for state in states:
+        folder = JobFolder(vault.runs_folder / state.run)
+        if state.kind not in _SHORT or folder.is_alive() or is_owned(vault, state.run):
+            continue
+        # Looked at again: it may have been launched since the list was made.
+        if not current_state(folder.path).is_over:
+            continue
+        if state.kind == "export":
+            _sweep_stage(vault, folder)
+        with contextlib.suppress(Busy, NotFound):
+            remove_run(vault, state.run)
+        forget_owner(vault, state.run)
+
+
+def _sweep_stage(vault: Vault, folder: JobFolder) -> None:
+    """Remove the stage that a dead export left beside its target."""
+    try:
+        key, path = vault.key(folder.run), folder.sealed_spec_file
+        body = (
+            read_sealed(path, key, SPEC).read()
+            if is_sealed_file(path)
+            else open_blob(key, SPEC, path.read_bytes())
+        )
+    except (VaultDamaged, NotFound, OSError):
+        return
+    stage = Path(json.loads(body).get("out", ""))
+    if stage.name.startswith(STAGE_PREFIX) and stage.is_dir() and not stage.is_symlink():
+        shutil.rmtree(stage, ignore_errors=True)
