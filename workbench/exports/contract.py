@@ -53,7 +53,8 @@ class Gate:
 # A peft folder holds the same numbers, so nothing but the order of sums may differ. An exact
 # merge rounds each weight to bfloat16 once (measured 1e-4 nats; a broken merge 0.9). Merging into
 # the original weights adds the error of 4-bit quantisation (measured 0.05 to 0.35), which the
-# figures then show; only a broken merge is stopped. The divergence is what decides; tokens that are nearly tied may change places.
+# figures then show; only a broken merge is stopped. The divergence is what decides, because tokens
+# that are nearly tied may change places.
 _GATES: dict[tuple[Target, Base], Gate] = {
     ("peft", "exact"): Gate(0.999, 1e-5),
     ("safetensors", "exact"): Gate(0.85, 0.02),

@@ -1,0 +1,66 @@
+"""What has to hold before an export begins: the place, the room, the right to write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from workbench.errors import BadInput, DoesNotFit, Refused
+
+# Descriptions, tokenizer and file system overhead beside the weights.
+_MARGIN_BYTES = 32 * 1024 * 1024
+
+
+def check_target(out: Path, home: Path) -> Path:
+    """Return the absolute path of the folder that will be published at `out`.
+
+    Raises:
+        BadInput: something stands there already, or its parent is no folder.
+        Refused: it lies in the vault's home, or its parent cannot be written to.
+    """
+    parent = out.absolute().parent.resolve()
+    target = parent / out.name
+    if not out.name or out.name in (".", ".."):
+        raise BadInput("An export needs a folder of its own.", hint="Name it with --out.")
+    if not parent.is_dir():
+        raise BadInput(f"There is no folder {parent}.", hint="Create it, or choose another --out.")
+    inside = home.resolve()
+    if target == inside or inside in target.parents:
+        raise Refused(
+            "An export may not go into the vault's home: what lies there is sealed.",
+            hint="Choose an --out folder elsewhere.",
+            code="inside_home",
+        )
+    if target.is_symlink() or (target.exists() and not _is_empty_folder(target)):
+        raise BadInput(
+            f"{target} exists already; nothing was written.",
+            hint="Choose a new folder, or remove that one first.",
+            code="out_exists",
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise Refused(
+            f"{parent} cannot be written to.", hint="Choose another --out.", code="not_writable"
+        )
+    return target
+
+
+def check_room(target: Path, weight_bytes: int) -> None:
+    """Check that the disk holds weights of that size beside what stands there.
+
+    Raises:
+        DoesNotFit: it does not (code `disk`).
+    """
+    needed = weight_bytes + _MARGIN_BYTES
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise DoesNotFit(
+            f"The export needs {needed >> 20} MiB and {free >> 20} MiB are free; "
+            "nothing was written.",
+            hint="Free some disk, or choose an --out on another one.",
+            code="disk",
+        )
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

@@ -1,0 +1,163 @@
+"""`workbench export`: preflight, write, prove, describe, sign, publish.
+
+The engine writes into a stage beside the target, a 0700 folder that is swept on any failure; the
+target appears all at once, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import durable
+from workbench.adapters.bases import base_of
+from workbench.adapters.short_jobs import JobOutcome, ShortJob, run_job
+from workbench.errors import BadInput, NotFound
+from workbench.exports.contract import ExportRequest
+from workbench.exports.preflight import check_room, check_target
+from workbench.exports.provenance import Description, describe
+from workbench.exports.signing import sign_folder
+from workbench.runs.training import dataset_part, model_part, weights_paths
+from workbench.vault.catalogue import Entry
+
+if TYPE_CHECKING:
+    from workbench.vault.store import Vault
+
+Progress = Callable[[int, int, str], None]
+
+_BFLOAT16_BYTES = 2
+# Held out from training, in the order of preference.
+_SPLITS = ("validation", "test")
+
+
+def export_adapter(
+    vault: Vault,
+    adapter: str,
+    *,
+    target: str,
+    out: Path,
+    base: str = "exact",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Export an adapter and return `{files, fidelity, peak_bytes, seconds}`.
+
+    Args:
+        target: `peft` or `safetensors`.
+        out: A folder that does not exist yet, or is empty; its parent exists.
+        base: For a merge: into the weights as trained (`exact`) or the 16-bit `original` ones.
+
+    Raises:
+        UsageError: target or base are unknown. NotFound: adapter or base are not here.
+        BadInput: something stands at `out`. DoesNotFit: the disk is too small.
+        Refused: the adapter belongs to another base, or `out` lies in the home.
+        JobFailed: the files did not answer as the adapter did (code `fidelity`), or the job
+            crashed; nothing is left behind.
+    """
+    request = ExportRequest.parse(target, base)
+    entry = vault.catalogue.get("adapter", adapter)
+    model = base_of(vault, entry)
+    place = check_target(out, vault.home)
+    merged = request.target == "safetensors"
+    parameters = int(model.record["facts"]["parameters"])
+    check_room(place, parameters * _BFLOAT16_BYTES if merged else int(entry.record["bytes"]))
+    try:
+        with durable.staged_folder(place) as stage:
+            outcome = run_job(vault, _job(vault, request, entry, model, stage), progress)
+            if progress is not None:
+                progress(0, 0, "describing")
+            about = Description(
+                name=entry.name,
+                record=entry.record,
+                family=str(model.record["facts"]["family"]),
+                request=request,
+                fidelity=outcome.result["fidelity"],
+                vault_public_key=vault.audit.public_key,
+            )
+            describe(stage, about)
+            files = sign_folder(stage, vault.audit.sign, vault.audit.public_key)
+            _make_way(place)
+    except FileExistsError as error:
+        raise _filled(place) from error
+    _log(vault, entry, request, files)
+    return _document(outcome, files)
+
+
+def _job(vault: Vault, request: ExportRequest, entry: Entry, model: Entry, stage: Path) -> ShortJob:
+    objects = {"model": model.object_id, "adapter": entry.object_id}
+    data = _held_out(vault, entry)
+    part = None
+    if data is not None:
+        entry_of_data, split = data
+        objects["dataset"] = entry_of_data.object_id
+        part = {**dataset_part(vault, entry_of_data), "split": split}
+    return ShortJob(
+        kind="export",
+        objects=objects,
+        sealed={
+            "model": model_part(vault, model),
+            "adapter": {
+                "object_id": entry.object_id,
+                "name": entry.name,
+                "folder": str(vault.adapters_folder / entry.object_id),
+            },
+            "dataset": part,
+            "target": request.target,
+            "base": request.base,
+            "out": str(stage),
+        },
+        read=weights_paths(vault, model),
+        write=[stage],
+    )
+
+
+def _held_out(vault: Vault, entry: Entry) -> tuple[Entry, str] | None:
+    """The adapter's own dataset with a split that was not trained on, if it is still here."""
+    try:
+        data = vault.catalogue.get("dataset", entry.record["dataset"]["object_id"])
+    except NotFound:
+        return None
+    rows = data.record.get("splits", {})
+    for split in _SPLITS:
+        if rows.get(split, 0):
+            return data, split
+    return None
+
+
+def _make_way(place: Path) -> None:
+    """Remove the empty folder that stood at the target; what came into it since stays."""
+    if place.is_dir():
+        try:
+            place.rmdir()
+        except OSError as error:
+            raise _filled(place) from error
+
+
+def _filled(place: Path) -> BadInput:
+    return BadInput(
+        f"{place} was filled while the export was being written; the export was removed.",
+        hint="Choose a new folder.",
+        code="out_exists",
+    )
+
+
+def _log(vault: Vault, entry: Entry, request: ExportRequest, files: list[dict[str, Any]]) -> None:
+    manifest = next(item for item in files if item["path"] == "MANIFEST.json")
+    vault.audit.append(
+        "adapter_exported",
+        {
+            "adapter": entry.object_id,
+            "target": request.target,
+            "base": request.base,
+            "manifest_sha256": manifest["sha256"],
+        },
+    )
+
+
+def _document(outcome: JobOutcome, files: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "files": files,
+        "fidelity": outcome.result["fidelity"],
+        "peak_bytes": outcome.result["peak_bytes"],
+        "seconds": outcome.result["seconds"],
+    }
