@@ -178,8 +178,8 @@ def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
     if card is None and findings.load > _BUSY_LOAD * hardware.cpu.cores:
         yield (
             "busy_processor",
-            f"Other programs keep about {findings.load:.1f} of {hardware.cpu.cores} cores busy: "
-            "fewer threads may train faster (`--set threads=1`).",
+            f"Other programs are at work (a load of {findings.load:.1f} on {hardware.cpu.cores} "
+            "cores): fewer threads may train faster (`--set threads=1`).",
         )
 
 
