@@ -26,8 +26,9 @@ _WORDS, _SEED = 5000, 1
 _PLAIN = """
 import duckdb, json, resource, sys, time
 wall, cpu = time.perf_counter(), time.process_time()
-connection = duckdb.connect(sys.argv[2])
-connection.execute(f"CREATE TABLE t AS SELECT * FROM read_csv('{sys.argv[1]}', ignore_errors=true)")
+connection = duckdb.connect(sys.argv[2], config={'enable_progress_bar': False})
+connection.execute(
+    f"CREATE TABLE t AS SELECT * FROM read_csv('{sys.argv[1]}', ignore_errors=true)")
 connection.close()
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 print(json.dumps({"wall": wall, "cpu": cpu,

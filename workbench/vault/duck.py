@@ -20,6 +20,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_persistent_secrets": False,
     "python_enable_replacements": False,
     "temp_directory": "",
+    "enable_progress_bar": False,  # it would be drawn on stdout, where `--json` promises JSON
 }
 
 
