@@ -84,6 +84,7 @@ def test_everything_at_once(run: Any) -> None:
         assert attempts[name] == "ok", (name, attempts)
     assert attempts["core"] == "(0, 0)"
     assert attempts["dumpable"] == "0"
+    assert attempts["abort"] == "no core"
     assert attempts["lookup"] == "PermissionError"
     assert json.loads(attempts["attempts"]) == {"socket.getaddrinfo": 1}
 
@@ -152,8 +153,8 @@ def test_with_threads_the_filter_takes_them_all_and_the_rest_is_said(run: Any) -
     assert layers["self_test"]["state"] == "active"
     if _landlock():
         assert layers["landlock"] == {"state": "refused", "detail": "EBUSY"}
-    if os.getuid() != 0:
-        assert layers["network_namespace"] == {"state": "refused", "detail": "EINVAL"}
+    assert layers["network_namespace"] == {"state": "refused", "detail": "EINVAL"}
+    assert answer["attempts"]["tcp_in_thread"] == "EAFNOSUPPORT"
 
 
 def test_a_child_of_a_locked_process_is_honest_about_what_it_inherits(run: Any) -> None:
@@ -175,12 +176,17 @@ def test_an_inherited_namespace_counts_where_another_may_not_be_entered(run: Any
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_as_an_ordinary_user(run: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [[], ["audit_hook"]], ids=["alone", "below-a-front-door"])
+def test_as_an_ordinary_user(run: Any, tmp_path: Path, first: list[str]) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     (tmp_path / "granted").chmod(0o777)
-    answer = run(user=65534, **{"try": False})
+    answer = run(user=65534, first=first, **{"try": False})
     layers = answer["layers"]
+    if first:
+        assert layers["network_namespace"]["state"] == "active"
+        assert layers["self_test"]["detail"].startswith("already-shut:")
+        return
     assert layers["seccomp"]["state"] == "active"
     assert layers["self_test"] == {"state": "active", "detail": "EAFNOSUPPORT"}
     space = layers["network_namespace"]

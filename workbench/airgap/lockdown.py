@@ -9,6 +9,7 @@ is recorded with the reason and does not stop the others.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 from collections.abc import Callable, Mapping
@@ -139,14 +140,43 @@ def _attempt(apply: Callable[[], str]) -> Layer:
 
 def _leave_network() -> str:
     """Enter a network namespace that has nothing, not even a loopback that is up."""
+    if linux.thread_count() > 1:
+        # The privileged call would succeed, and move this one thread alone.
+        raise OSError(errno.EINVAL, "threads already run")
     try:
         linux.unshare(linux.CLONE_NEWNET)
     except PermissionError:
-        user, group = os.getuid(), os.getgid()
-        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNET)
-        _map_self(user, group)
+        # The maps are files that only a dumpable process owns; nothing secret is held yet.
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)
+        _rehearse()
+        _enter_user_namespace()
         return "user-namespace"
     return "privileged"
+
+
+def _rehearse() -> None:
+    """Try the user namespace in a child first.
+
+    Where the kernel lets us in but forbids the maps, we would be nobody for good and could not
+    make a file.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            _enter_user_namespace()
+        except OSError as error:
+            os._exit(error.errno or errno.EPERM)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        raise OSError(abs(code), "a rehearsal in a child failed")
+
+
+def _enter_user_namespace() -> None:
+    user, group = os.getuid(), os.getgid()
+    linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNET)
+    _map_self(user, group)
 
 
 def _map_self(user: int, group: int) -> None:

@@ -149,14 +149,19 @@ _MAPPINGS = {"layers", "memory"}
 _STRINGS = {"phase", "adapter"}
 
 
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_INTEGERS, int),
+    **dict.fromkeys(_FLOATS, (int, float)),
+    **dict.fromkeys(_MAPPINGS, dict),
+    **dict.fromkeys(_STRINGS, str),
+}
+
+
 def _known(event: Event) -> dict[str, Any]:
-    kinds: dict[str, Any] = {}
-    kinds |= dict.fromkeys(_INTEGERS, int) | dict.fromkeys(_FLOATS, (int, float))
-    kinds |= dict.fromkeys(_MAPPINGS, dict) | dict.fromkeys(_STRINGS, str)
     return {
         name: value
         for name, value in event.items()
-        if name not in kinds or (isinstance(value, kinds[name]) and not isinstance(value, bool))
+        if name not in _KINDS or (isinstance(value, _KINDS[name]) and not isinstance(value, bool))
     }
 
 
