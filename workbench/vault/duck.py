@@ -20,7 +20,6 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_persistent_secrets": False,
     "python_enable_replacements": False,
     "temp_directory": "",
-    "enable_progress_bar": False,  # it would be drawn on stdout, where `--json` promises JSON
 }
 
 
@@ -97,6 +96,8 @@ def _shut(
         # A second connection to a file that this process holds open joins the first one's
         # database, which was shut already and refuses any further SET.
         if locked != (True,):
+            # A setting of the connection. The bar is drawn on stdout, where JSON is promised.
+            connection.execute("SET enable_progress_bar = false")
             if allowed:
                 paths = ", ".join("'" + str(path).replace("'", "''") + "'" for path in allowed)
                 connection.execute(f"SET allowed_paths = [{paths}]")
