@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import UsageError
 from workbench.models.facts import ModelFacts, facts_from_config
 from workbench.planning.memory import (
+    FRAGMENTATION,
     LOGIT_CHUNK_TOKENS,
     MIB,
     Prediction,
@@ -195,6 +196,7 @@ RUNS = st.fixed_dictionaries(
 MODELS = st.sampled_from(list(FACTS.values()))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(MODELS, RUNS)
 def test_no_component_is_negative_and_they_add_up(facts: ModelFacts, run: dict[str, Any]) -> None:
     plain = predict(facts, **run).to_json()
@@ -202,6 +204,7 @@ def test_no_component_is_negative_and_they_add_up(facts: ModelFacts, run: dict[s
     assert plain.pop("total") == sum(plain.values())
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(MODELS, RUNS, st.sampled_from(["rank", "context", "micro_batch"]), st.integers(1, 1000))
 def test_more_of_anything_never_needs_less(
     facts: ModelFacts, run: dict[str, Any], turned: str, by: int
@@ -211,15 +214,21 @@ def test_more_of_anything_never_needs_less(
     assert after.total >= before.total
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(MODELS, RUNS, st.integers(1, 80))
 def test_recomputing_more_layers_never_needs_more(
     facts: ModelFacts, run: dict[str, Any], by: int
 ) -> None:
+    """But for the last layer, which is at work anyway: its input is then kept besides."""
     before = predict(facts, **run)
-    after = predict(facts, **{**run, "recomputed_layers": run["recomputed_layers"] + by})
-    assert after.total <= before.total
+    more = run["recomputed_layers"] + by
+    after = predict(facts, **{**run, "recomputed_layers": more})
+    tokens = run["context"] * run["micro_batch"]
+    one_input = run["compute_bytes"] * facts.hidden * tokens if more >= facts.layers else 0
+    assert after.total <= before.total + (1 + FRAGMENTATION) * one_input + 1
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(MODELS, RUNS)
 def test_recomputing_all_layers_needs_fewer_activations(
     facts: ModelFacts, run: dict[str, Any]
@@ -229,6 +238,7 @@ def test_recomputing_all_layers_needs_fewer_activations(
     assert recomputed.activations < kept.activations
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(MODELS, RUNS)
 def test_four_bit_weights_need_less_than_sixteen(facts: ModelFacts, run: dict[str, Any]) -> None:
     small = predict(facts, **{**run, "method": "qlora"})

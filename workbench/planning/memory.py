@@ -19,7 +19,8 @@ the traced peaks within 3 %. The numbers (1) to (7) below are referred to in the
    they are soft-capped), and the gradient of the hidden states, 2h a token.
 6. The fullest moment is either the loss, with all that the layers kept, or the backward pass
    through a recomputed layer, with only the layers below it. The FIRST k layers are the recomputed
-   ones: when the backward pass reaches them, what the others kept is gone.
+   ones: when the backward pass reaches them, what the others kept is gone. The last layer is the
+   one least worth it: it is at work at the fullest moment anyway.
 7. On the device stand, besides, fragmentation of the allocator, the CUDA context, cuBLAS.
 
 h: hidden size, i: MLP width, q and kv: heads x head size, V: vocabulary, M: tokens of a
