@@ -84,8 +84,9 @@ def test_gradients_after_an_evaluation_equal_those_before(spec: dict[str, Any]) 
         wanted = inputs.clone().requires_grad_()
         base.model.train()
         base.model(inputs_embeds=wanted).logits.float().square().mean().backward()
-        assert wanted.grad is not None
-        return wanted.grad
+        gradient: torch.Tensor | None = wanted.grad
+        assert gradient is not None
+        return gradient
 
     before = gradient()
     base.model.eval()

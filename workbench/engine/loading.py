@@ -158,7 +158,9 @@ def _from_folder(
     folder: Path, config: Mapping[str, Any], method: Method, device: torch.device
 ) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     quantisation = None
     if method == "qlora":
         quantisation = BitsAndBytesConfig(
