@@ -201,3 +201,13 @@ def test_doctor_tries_every_layer_in_a_child() -> None:
     # This process itself is as free as before.
     with socket.create_server(("127.0.0.1", 0)):
         pass
+
+
+def test_doctor_gets_an_answer_when_the_child_gives_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for executable, detail in (("/bin/false", "exit:1"), ("/nowhere", "FileNotFoundError")):
+        monkeypatch.setattr("sys.executable", executable)
+        protection = try_layers()
+        assert {layer.detail for layer in protection.layers.values()} == {detail}
+        assert not protection.holds

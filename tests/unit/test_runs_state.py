@@ -100,6 +100,12 @@ def test_a_pause_ends_the_process_and_a_launch_takes_it_back() -> None:
     assert (launched.state, launched.step, launched.ended) == ("starting", 2, None)
 
 
+def test_a_pause_keeps_its_reason_and_the_step_of_a_run_that_left_early() -> None:
+    state = after(step(3, 1.0), ("paused", {"step": 0, "reason": "disk_full"}))
+    assert (state.step, state.reason) == (3, "disk_full")
+    assert fold(state, {"v": 1, "seq": 9, "t": 9.0, "type": "launched"}).reason is None
+
+
 def test_a_failure_is_forgotten_once_the_run_goes_on() -> None:
     failed = after(("started", {}), ("failed", {"error_type": "RuntimeError", "place": "a:1"}))
     assert failed.error == {"error_type": "RuntimeError", "place": "a:1"}

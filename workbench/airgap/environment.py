@@ -32,9 +32,6 @@ HYGIENE: dict[str, str] = {
     # torch does not even load without a place for temporary files. This one is memory: what a
     # library leaves there does not reach the disk, and Landlock grants no other.
     "TMPDIR": "/dev/shm",  # noqa: S108
-    "PYTHONNOUSERSITE": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "MPLBACKEND": "Agg",
 }
 
 # Names whose values are secrets, ways out, or code that the dynamic linker or Python would load.

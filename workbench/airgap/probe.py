@@ -37,4 +37,6 @@ def try_layers() -> Protection:
         layers = {name: Layer("refused", "timeout") for name in LAYERS}
     except subprocess.CalledProcessError as error:
         layers = {name: Layer("refused", f"exit:{error.returncode}") for name in LAYERS}
+    except (OSError, ValueError) as error:
+        layers = {name: Layer("refused", type(error).__name__) for name in LAYERS}
     return Protection(layers)

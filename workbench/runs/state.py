@@ -43,6 +43,7 @@ class RunState:
         counts: Figures of loading and preparing: parameters, trainable, records, …
         totals: The fields of the ending.
         error: {error_type, place, code} of a failure.
+        reason: Why the job paused or ended by itself, as a code: `disk_full`, …
     """
 
     run: str
@@ -81,6 +82,7 @@ class RunState:
     totals: Mapping[str, Any] = field(default_factory=dict)
     protection: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=dict)
+    reason: str | None = None
     started: float | None = None
     ended: float | None = None
     sequence: int = 0
@@ -146,7 +148,7 @@ _FLOATS = {
     "loss_last",
 }  # fmt: skip
 _MAPPINGS = {"layers", "memory"}
-_STRINGS = {"phase", "adapter"}
+_STRINGS = {"phase", "adapter", "reason"}
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -177,6 +179,7 @@ def _launched(state: RunState, event: Event) -> RunState:
         phase="starting",
         started=state.started or event["t"],
         ended=None,
+        reason=None,
         error={},
         totals={},
     )
@@ -265,7 +268,14 @@ def _checkpointed(state: RunState, event: Event) -> RunState:
 def _paused(state: RunState, event: Event) -> RunState:
     # A job that left before it had loaded anything tells step 0; the run stands where it stood.
     step = event.get("step") or state.step
-    return replace(state, state="paused", step=step, ended=event["t"], eta_seconds=None)
+    return replace(
+        state,
+        state="paused",
+        step=step,
+        ended=event["t"],
+        eta_seconds=None,
+        reason=event.get("reason"),
+    )
 
 
 def _resumed(state: RunState, event: Event) -> RunState:
@@ -304,6 +314,7 @@ def _ended(state: RunState, event: Event) -> RunState:
         loss_last=event.get("loss_last", state.loss_last),
         peak_bytes=_larger(state.peak_bytes, event.get("peak_bytes")),
         predicted_bytes=event.get("predicted_bytes", state.predicted_bytes),
+        reason=event.get("reason"),
         totals={} if failed else _facts(event),
         error=_facts(event) if failed else {},
     )
