@@ -11,7 +11,23 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-TOOLS = ["awk", "bash", "cat", "cksum", "date", "df", "dirname", "env", "flock", "grep", "mv", "printf", "rm", "tail", "tee"]
+TOOLS = [
+    "awk",
+    "bash",
+    "cat",
+    "cksum",
+    "date",
+    "df",
+    "dirname",
+    "env",
+    "flock",
+    "grep",
+    "mv",
+    "printf",
+    "rm",
+    "tail",
+    "tee",
+]
 
 
 @pytest.fixture

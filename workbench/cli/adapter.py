@@ -1,0 +1,67 @@
+"""`workbench adapter`: the library."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench.cli.access import unlock
+from workbench.cli.console import Console, size, table
+from workbench.errors import VaultDamaged
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Register the parsers."""
+    group = commands.add_parser("adapter", parents=[common], help="what was trained")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", parents=[common], help="the adapters in the library")
+    listing.set_defaults(handler=_list)
+    for name, handler, text in (
+        ("show", _show, "facts about one adapter"),
+        ("verify", _verify, "read and check its sealed files"),
+        ("remove", _remove, "shred an adapter's key and delete it"),
+    ):
+        action = actions.add_parser(name, parents=[common], help=text)
+        action.add_argument("name", metavar="A")
+        action.set_defaults(handler=handler)
+
+
+def _list(options: argparse.Namespace, console: Console) -> None:
+    from workbench.adapters.library import list_adapters
+
+    found = list_adapters(unlock(options))
+    rows = [
+        [d["adapter"], d["base"]["name"], d["method"], str(d["rank"]), size(d["bytes"])]
+        for d in found
+    ]
+    console.result(
+        {"adapters": found},
+        table(rows, ("ADAPTER", "BASE", "METHOD", "RANK", "SIZE"))
+        if rows
+        else ["The library is empty. Train an adapter with `workbench train`."],
+    )
+
+
+def _show(options: argparse.Namespace, console: Console) -> None:
+    from workbench.adapters.library import show_adapter
+
+    document = show_adapter(unlock(options), options.name)
+    console.result(document, [f"{name}: {value}" for name, value in document.items()])
+
+
+def _verify(options: argparse.Namespace, console: Console) -> int:
+    from workbench.adapters.library import verify_adapter
+
+    bad = list(verify_adapter(unlock(options), options.name))
+    console.result(
+        {"adapter": options.name, "ok": not bad, "bad": bad},
+        [f"{options.name}: " + ("sound" if not bad else "damaged"), *bad],
+    )
+    return VaultDamaged.exit_code if bad else 0
+
+
+def _remove(options: argparse.Namespace, console: Console) -> None:
+    from workbench.adapters.library import remove_adapter
+
+    remove_adapter(unlock(options), options.name)
+    console.result({"removed": options.name}, [f"Removed {options.name}; its key was shredded."])

@@ -1,0 +1,73 @@
+"""`workbench audit`: the sealed, chained log of what was done."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.access import unlock
+from workbench.cli.console import Console
+from workbench.durable import publish_bytes
+from workbench.errors import BadInput, VaultDamaged
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Register the parsers."""
+    group = commands.add_parser("audit", parents=[common], help="the log")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+    for name, handler, text in (
+        ("list", _list, "every entry"),
+        ("verify", _verify, "check the chain and its signed head"),
+        ("head", _head, "one line to note elsewhere: it fixes all entries so far"),
+        ("export", _export, "write the log, its signature and the public key to a file"),
+    ):
+        action = actions.add_parser(name, parents=[common], help=text)
+        if handler is _export:
+            action.add_argument("--out", type=Path, required=True, metavar="FILE")
+        if handler is _verify:
+            action.add_argument(
+                "--file", type=Path, help="check an exported log instead; needs no vault"
+            )
+            action.add_argument("--public-key", help="the key that an exported log must bear")
+        action.set_defaults(handler=handler)
+
+
+def _list(options: argparse.Namespace, console: Console) -> None:
+    entries = [dict(entry.to_json()) for entry in unlock(options).audit.entries()]
+    lines = [f"{e['time']}  {e['event']}  {json.dumps(e['detail'])}" for e in entries]
+    console.result({"entries": entries}, lines or ["The log is empty."])
+
+
+def _verify(options: argparse.Namespace, console: Console) -> int:
+    from workbench.vault.audit import verify_export
+
+    if options.file is not None:
+        try:
+            with options.file.open(encoding="utf-8", errors="replace") as lines:
+                check = verify_export(lines, options.public_key)
+        except OSError as error:
+            raise BadInput(f"{options.file} cannot be read ({error.strerror}).") from error
+    else:
+        check = unlock(options).audit.verify()
+    word = "unbroken" if check.ok else "BROKEN"
+    console.result(
+        {"entries": check.entries, "ok": check.ok, "head": check.head},
+        [f"{check.entries} entries, {word}; head {check.head}"],
+    )
+    return 0 if check.ok else VaultDamaged.exit_code
+
+
+def _head(options: argparse.Namespace, console: Console) -> None:
+    head = unlock(options).audit.head()
+    console.result({"head": head}, [head])
+
+
+def _export(options: argparse.Namespace, console: Console) -> None:
+    lines = "\n".join(unlock(options).audit.export()) + "\n"
+    try:
+        publish_bytes(options.out.absolute(), lines.encode())
+    except OSError as error:
+        raise BadInput(f"{options.out} cannot be written ({error.strerror}).") from error
+    console.result({"file": str(options.out)}, [f"Wrote the log to {options.out}."])

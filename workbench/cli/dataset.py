@@ -1,0 +1,233 @@
+"""`workbench dataset`: import, look at, check and remove sealed datasets."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.access import unlock
+from workbench.cli.console import Console, size, table
+from workbench.errors import UsageError, VaultDamaged
+
+if TYPE_CHECKING:
+    from workbench.datasets.importing import ImportReport
+    from workbench.datasets.records import Record
+    from workbench.models.codec import Encoded, TextCodec
+
+KINDS = ("auto", "chat", "instruction", "completion", "text", "classification")
+_SHOWN_REJECTS = 20
+_MASKED = "\u2022"
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Register the parsers."""
+    group = commands.add_parser("dataset", parents=[common], help="private data, sealed")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+
+    bring = actions.add_parser("import", parents=[common], help="read, check and seal files")
+    bring.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    bring.add_argument("--name", required=True)
+    bring.add_argument("--as", dest="kind", choices=KINDS, default="auto")
+    bring.add_argument(
+        "--map",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="field=column",
+        help="say which column holds a field, e.g. prompt=question",
+    )
+    bring.add_argument("--split", default="validation=0.05,test=0.05", metavar="NAME=SHARE,…")
+    bring.add_argument("--dedupe", choices=("exact", "off"), default="exact")
+    bring.add_argument("--redact", choices=("none", "mask"), default="none")
+    bring.add_argument("--seed", type=int, default=0, help="seed of the splits")
+    bring.set_defaults(handler=_import)
+
+    listing = actions.add_parser("list", parents=[common], help="the datasets in the vault")
+    listing.set_defaults(handler=_list)
+    for name, handler, text in (
+        ("show", _show, "facts about one dataset"),
+        ("verify", _verify, "read and check every sealed chunk"),
+        ("remove", _remove, "shred a dataset's key and delete it"),
+        ("preview", _preview, "the first records, masked unless --reveal"),
+    ):
+        action = actions.add_parser(name, parents=[common], help=text)
+        action.add_argument("name")
+        action.set_defaults(handler=handler)
+        if handler is _preview:
+            action.add_argument("--reveal", action="store_true", help="show the records' text")
+            action.add_argument("--masks", action="store_true", help="show what is trained on")
+            action.add_argument("--model", help="the model whose template --masks uses")
+            action.add_argument("--split", default="train")
+            action.add_argument("--count", type=int, default=5)
+
+
+def _pairs(items: list[str], what: str) -> dict[str, str]:
+    pairs = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not (name and equals and value):
+            raise UsageError(f"`{item}` is not {what}.")
+        pairs[name] = value
+    return pairs
+
+
+def parse_splits(text: str) -> dict[str, float]:
+    """Return the shares named in `validation=0.05,test=0.05`."""
+    shares = {}
+    for name, value in _pairs([p for p in text.split(",") if p], "NAME=SHARE").items():
+        try:
+            shares[name] = float(value)
+        except ValueError:
+            raise UsageError(f"The share of split {name} is not a number.") from None
+    return shares
+
+
+def import_document(report: ImportReport) -> dict[str, Any]:
+    """Return the contract's fields of a finished import."""
+    return {
+        "dataset": report.dataset,
+        "kind": report.kind,
+        "columns": dict(report.columns),
+        "rows": report.rows,
+        "rejected": report.rejected,
+        "rejects": [{"file": r.file, "line": r.line, "code": r.code} for r in report.rejects],
+        "duplicates": report.duplicates,
+        "splits": dict(report.splits),
+        "sensitive": dict(report.sensitive),
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _import(options: argparse.Namespace, console: Console) -> None:
+    from workbench.datasets.importing import import_files
+
+    report = import_files(
+        unlock(options),
+        [path.absolute() for path in options.files],
+        options.name,
+        kind=options.kind,
+        mapping=_pairs(options.map, "field=column"),
+        splits=parse_splits(options.split),
+        dedupe=options.dedupe,
+        redact=options.redact,
+        seed=options.seed,
+        progress=console.progress,
+    )
+    document = import_document(report)
+    lines = [
+        f"Sealed {report.rows:,} records as {report.dataset} ({report.kind}) "
+        f"in {report.seconds:.1f} s; {report.duplicates:,} duplicates left out, "
+        f"{report.rejected:,} rejected.",
+        "splits: " + ", ".join(f"{name} {rows:,}" for name, rows in report.splits.items()),
+    ]
+    if report.sensitive:
+        found = ", ".join(f"{kind} {count:,}" for kind, count in report.sensitive.items())
+        lines.append(f"looks like identifiers (a hint, not a guarantee): {found}")
+    shown = list(report.rejects)[:_SHOWN_REJECTS]
+    lines += [f"  rejected {r.file}:{r.line} {r.code}" for r in shown]
+    if report.rejected > len(shown):
+        lines.append(f"  … and {report.rejected - len(shown):,} more; --json lists them")
+    console.result(document, lines)
+
+
+def _list(options: argparse.Namespace, console: Console) -> None:
+    from workbench.datasets.collection import list_datasets
+
+    found = list_datasets(unlock(options))
+    rows = [[d["dataset"], d["kind"], f"{d['rows']:,}", d["created"][:16]] for d in found]
+    console.result(
+        {"datasets": found},
+        table(rows, ("DATASET", "KIND", "ROWS", "CREATED"))
+        if rows
+        else ["No datasets yet. Bring one in with `workbench dataset import FILE --name NAME`."],
+    )
+
+
+def _show(options: argparse.Namespace, console: Console) -> None:
+    from workbench.datasets.collection import show_dataset
+
+    document = show_dataset(unlock(options), options.name)
+    console.result(document, [f"{name}: {value}" for name, value in document.items()])
+
+
+def _verify(options: argparse.Namespace, console: Console) -> int:
+    from workbench.datasets.collection import verify_dataset
+
+    document = dict(verify_dataset(unlock(options), options.name))
+    bad = document.get("bad", [])
+    console.result(
+        document,
+        [f"{document['objects']} chunks, {size(document['bytes'])}: {len(bad)} damaged", *bad],
+    )
+    return VaultDamaged.exit_code if bad else 0
+
+
+def _remove(options: argparse.Namespace, console: Console) -> None:
+    from workbench.datasets.collection import remove_dataset
+
+    remove_dataset(unlock(options), options.name)
+    console.result({"removed": options.name}, [f"Removed {options.name}; its key was shredded."])
+
+
+def _preview(options: argparse.Namespace, console: Console) -> None:
+    from workbench.datasets.collection import preview
+
+    if options.masks and not options.model:
+        raise UsageError("--masks needs --model: what is trained on depends on its template.")
+    vault = unlock(options)
+    records = preview(vault, options.name, options.count, split=options.split)
+    codec = None
+    if options.masks:
+        from workbench.models.codec import TextCodec
+        from workbench.models.shelf import model_folder
+
+        entry = vault.catalogue.get("model", options.model)
+        codec = TextCodec.open(model_folder(vault, entry.object_id))
+    documents, lines = [], []
+    for record in records:
+        document = _record_document(record, reveal=options.reveal)
+        lines += [f"--- record {record.number}", *_record_lines(document)]
+        if codec is not None:
+            chat = [(m.role, m.content) for m in record.messages]
+            encoded = codec.encode_chat(chat) if chat else codec.encode_text(record.text or "")
+            document["tokens"] = len(encoded.ids)
+            document["counted"] = sum(encoded.counted)
+            lines.append(f"{document['counted']} of {document['tokens']} tokens are trained on")
+            if options.reveal:
+                spans = _spans(codec, encoded)
+                document["masks"] = [{"text": text, "counted": on} for text, on in spans]
+                lines.append("".join(f"[{text}]" if on else text for text, on in spans))
+        documents.append(document)
+    console.result({"dataset": options.name, "records": documents}, lines)
+
+
+def _spans(codec: TextCodec, encoded: Encoded) -> list[tuple[str, bool]]:
+    """Return the encoded text cut where counting begins or ends: (text, counted)."""
+    runs = groupby(zip(encoded.ids, encoded.counted, strict=True), key=itemgetter(1))
+    return [
+        (codec.decode([token for token, _ in run], skip_special=False), counted)
+        for counted, run in runs
+    ]
+
+
+def _hidden(text: str) -> str:
+    return "".join(c if c.isspace() else _MASKED for c in text[:160])
+
+
+def _record_document(record: Record, *, reveal: bool) -> dict[str, Any]:
+    def shown(text: str) -> str:
+        return text if reveal else _hidden(text)
+
+    if record.text is not None:
+        return {"number": record.number, "text": shown(record.text)}
+    messages = [{"role": m.role, "content": shown(m.content)} for m in record.messages]
+    return {"number": record.number, "messages": messages}
+
+
+def _record_lines(document: dict[str, Any]) -> list[str]:
+    if "text" in document:
+        return [document["text"]]
+    return [f"{m['role']}: {m['content']}" for m in document["messages"]]

@@ -1,0 +1,161 @@
+"""The command line: parse, run a group's handler, turn errors into exit codes.
+
+Each command group is a module with `add_to(commands)`, which registers parsers and names a handler
+`(options, console) -> None`. Handlers import rooms when they run, so that parsing stays light.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import NoReturn
+
+from workbench.cli import (
+    adapter,
+    audit,
+    chat,
+    dataset,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    guide,
+    model,
+    plan,
+    train,
+    vault,
+)
+from workbench.cli import run as run_group
+from workbench.cli.console import Console
+from workbench.errors import InternalError, UsageError, WorkbenchError
+
+Handler = Callable[[argparse.Namespace, Console], int | None]
+
+_GROUPS = (
+    demo,
+    doctor,
+    vault,
+    dataset,
+    model,
+    plan,
+    train,
+    run_group,
+    adapter,
+    evaluate,
+    chat,
+    export,
+    audit,
+    guide,
+)
+_INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that a usage mistake can be told as JSON too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turn a parsing mistake into the contract's usage error."""
+        raise UsageError(message, hint=f"See `{self.prog} --help`.")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One parsed command line, or the reason why it could not be parsed."""
+
+    options: argparse.Namespace
+    console: Console
+    failed: UsageError | None = None
+
+
+def parse(argv: Sequence[str]) -> Command:
+    """Parse `argv`; --help and --version print and exit from here."""
+    console = Console(as_json="--json" in argv)
+    try:
+        options = _parser().parse_args(argv)
+    except UsageError as error:
+        return Command(argparse.Namespace(), console, error)
+    return Command(options, console)
+
+
+def run(command: Command) -> int:
+    """Run a parsed command; return the exit code of its error class, 0 when it is done."""
+    console = command.console
+    try:
+        if command.failed is not None:
+            raise command.failed
+        handler: Handler = command.options.handler
+        return handler(command.options, console) or 0
+    except WorkbenchError as error:
+        console.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.warn("Stopped; nothing half-done was kept.")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; leave quietly and keep the interpreter's flush quiet.
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+        return 1
+    except Exception as error:  # the last resort: an exception's text may hold record text
+        place = _place(error)
+        console.error(
+            InternalError(
+                f"Something in the workbench itself failed ({type(error).__name__} at {place}).",
+                hint="Your vault is as it was. Run `workbench doctor`, and report this line.",
+            )
+        )
+        return InternalError.exit_code
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown"
+    return f"{trace.tb_frame.f_globals.get('__name__', 'unknown')}:{trace.tb_lineno}"
+
+
+def _parser() -> Parser:
+    everywhere = _common_options(argparse.SUPPRESS)
+    parser = Parser(
+        prog="workbench",
+        description="Fine-tune language models on private data, without a network.",
+        epilog="Start with `workbench demo`. Documentation: `workbench help`.",
+        parents=[_common_options(None)],
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"workbench {version('qlora-workbench')}"
+    )
+    parser.set_defaults(handler=guide.show_start)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for group in _GROUPS:
+        group.add_to(commands, everywhere)
+    return parser
+
+
+def _common_options(default: object) -> argparse.ArgumentParser:
+    """The options every command takes, before or after its name."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--home",
+        metavar="DIR",
+        default=default,
+        help="the vault's folder (or WORKBENCH_HOME; default: the user data folder)",
+    )
+    common.add_argument(
+        "--passphrase-fd",
+        metavar="N",
+        type=int,
+        default=default,
+        help="read the passphrase from this open file descriptor",
+    )
+    common.add_argument(
+        "--json",
+        action="store_true",
+        default=default if default is argparse.SUPPRESS else False,
+        help="print one JSON document",
+    )
+    return common

@@ -1,0 +1,108 @@
+"""`workbench plan`: what fits here, or on a card of a given size."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.access import unlock
+from workbench.cli.console import Console, duration, size, table
+from workbench.errors import BadInput, UsageError
+
+_LARGEST_CONFIG = 1 << 20
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Register the parser."""
+    parser = commands.add_parser(
+        "plan", parents=[common], help="which method, rank and context fit the memory"
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model", help="a model on the shelf")
+    source.add_argument(
+        "--config", type=Path, metavar="CONFIG.json", help="a model's config; needs no vault"
+    )
+    parser.add_argument("--dataset", help="take lengths and amounts from this dataset")
+    parser.add_argument("--memory", metavar="24GiB", help="plan for a card of this size")
+    parser.add_argument("--method", choices=("auto", "qlora", "lora", "full"), default="auto")
+    parser.add_argument("--rank", type=int)
+    parser.add_argument("--context", type=int)
+    parser.add_argument("--micro-batch", type=int)
+    parser.add_argument("--recomputed-layers", type=int)
+    parser.set_defaults(handler=_plan)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return a model's config.json.
+
+    Raises:
+        BadInput: The file cannot be read, is too large, or holds no JSON object.
+    """
+    try:
+        with path.open("rb") as source:
+            data = source.read(_LARGEST_CONFIG + 1)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}).") from error
+    try:
+        config = json.loads(data) if len(data) <= _LARGEST_CONFIG else None
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise BadInput(f"{path} is not a model's config.json.", code="bad_config")
+    return config
+
+
+def _plan(options: argparse.Namespace, console: Console) -> None:
+    from workbench.models.facts import facts_from_config
+    from workbench.models.shelf import model_facts
+    from workbench.planning.planner import make_plan
+    from workbench.planning.probe import probe_hardware
+    from workbench.recipe import parse_size
+
+    rows = None
+    if options.config is not None:
+        if options.dataset:
+            raise UsageError("--dataset goes with --model: a sealed dataset needs the vault.")
+        facts = facts_from_config(read_config(options.config))
+    else:
+        vault = unlock(options)
+        base = vault.catalogue.get("model", options.model)
+        facts = model_facts(base)
+        if options.dataset:
+            from workbench.runs.training import measure_lengths
+
+            rows = measure_lengths(vault, base, vault.catalogue.get("dataset", options.dataset))
+    plan = make_plan(
+        facts,
+        parse_size(options.memory) if options.memory else probe_hardware(),
+        dataset=rows,
+        method=options.method,
+        rank=options.rank,
+        context=options.context,
+        micro_batch=options.micro_batch,
+        recomputed_layers=options.recomputed_layers,
+    )
+    console.result(plan.to_json(), _lines(plan.to_json()))
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    rows = []
+    for number, candidate in enumerate(document["candidates"]):
+        seconds = candidate["seconds"]
+        rows.append(
+            [
+                "*" if number == document["choice"] else "",
+                candidate["method"],
+                str(candidate["rank"]),
+                str(candidate["context"]),
+                f"{candidate['micro_batch']}x{candidate['accumulate']}",
+                str(candidate["recomputed_layers"]),
+                size(candidate["predicted"]["total"]),
+                "yes" if candidate["fits"] else "no",
+                duration(seconds) if seconds else "",
+            ]
+        )
+    header = ("", "METHOD", "RANK", "CONTEXT", "BATCH", "RECOMPUTED", "MEMORY", "FITS", "TIME")
+    return [*table(rows, header), "", *document.get("advice", [])]

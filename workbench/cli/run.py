@@ -1,0 +1,127 @@
+"""`workbench run`: list, follow and steer background jobs. Only `resume` needs the passphrase."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench.cli.access import home_of, require_vault, unlock
+from workbench.cli.console import Console, duration, table
+from workbench.cli.train import show_event
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Register the parsers."""
+    group = commands.add_parser("run", parents=[common], help="background jobs")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", parents=[common], help="every run, newest first")
+    listing.set_defaults(handler=_list)
+    for name, handler, text in (
+        ("show", _show, "where a run stands"),
+        ("follow", _follow, "watch a run; Ctrl+C detaches"),
+        ("pause", _pause, "checkpoint and free the device"),
+        ("resume", _resume, "go on from the last checkpoint"),
+        ("stop", _stop, "checkpoint and end the run"),
+        ("checkpoint", _checkpoint, "write a checkpoint now"),
+    ):
+        action = actions.add_parser(name, parents=[common], help=text)
+        action.add_argument("run", metavar="R", help="a run's id, or the beginning of one")
+        action.set_defaults(handler=handler)
+
+
+def _list(options: argparse.Namespace, console: Console) -> None:
+    from workbench.runs.listing import list_runs
+
+    home = home_of(options)
+    require_vault(home)
+    found = [state.to_json() for state in list_runs(home)]
+    rows = [
+        [
+            d["run"],
+            d["kind"],
+            d["state"],
+            f"{d['step']}/{d['steps']}" if d["steps"] else "",
+            f"{d['loss']:.3f}" if d["loss"] is not None else "",
+        ]
+        for d in found
+    ]
+    console.result(
+        {"runs": found},
+        table(rows, ("RUN", "KIND", "STATE", "STEP", "LOSS"))
+        if rows
+        else ["No runs yet. Start one with `workbench train`."],
+    )
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    lines = [f"{document['run']}: {document['kind']}, {document['state']}"]
+    if document["steps"]:
+        loss = document["loss"]
+        lines.append(
+            f"step {document['step']} of {document['steps']}"
+            + (f", loss {loss:.3f}" if loss is not None else "")
+            + (f", {duration(document['eta_seconds'])} to go" if document["eta_seconds"] else "")
+        )
+    if document["state"] in ("crashed", "paused"):
+        lines.append(f"Go on with `workbench run resume {document['run']}`.")
+    return lines
+
+
+def _show(options: argparse.Namespace, console: Console) -> None:
+    from workbench.runs.listing import show_run
+
+    document = show_run(home_of(options), options.run)
+    console.result(document, _lines(document))
+
+
+def _follow(options: argparse.Namespace, console: Console) -> None:
+    from workbench.runs.follow import follow
+    from workbench.runs.listing import find_run, show_run
+
+    home = home_of(options)
+    folder = find_run(home, options.run)
+    try:
+        follow(folder, lambda event: show_event(event, console))
+    except KeyboardInterrupt:
+        console.say("Detached: the run goes on.")
+    document = show_run(home, folder.name)
+    console.result(document, _lines(document))
+
+
+def _steer(options: argparse.Namespace, console: Console, verb: str) -> None:
+    from workbench.runs import steering
+    from workbench.runs.listing import find_run, show_run
+
+    home = home_of(options)
+    folder = find_run(home, options.run)
+    if verb == "pause":
+        steering.pause(home, folder.name)
+    elif verb == "stop":
+        steering.stop(home, folder.name)
+    else:
+        steering.checkpoint(home, folder.name)
+    document = show_run(home, folder.name)
+    console.result(document, _lines(document))
+
+
+def _pause(options: argparse.Namespace, console: Console) -> None:
+    _steer(options, console, "pause")
+
+
+def _stop(options: argparse.Namespace, console: Console) -> None:
+    _steer(options, console, "stop")
+
+
+def _checkpoint(options: argparse.Namespace, console: Console) -> None:
+    _steer(options, console, "checkpoint")
+
+
+def _resume(options: argparse.Namespace, console: Console) -> None:
+    from workbench.runs.listing import find_run, show_run
+    from workbench.runs.steering import resume
+
+    home = home_of(options)
+    folder = find_run(home, options.run)
+    resume(unlock(options), folder.name)
+    document = show_run(home, folder.name)
+    console.result(document, _lines(document))

@@ -1,0 +1,142 @@
+"""`workbench train`: start a run; with --wait, watch it to its end."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.access import unlock
+from workbench.cli.console import Console, duration, size
+from workbench.errors import JobFailed, UsageError
+
+if TYPE_CHECKING:
+    from workbench.runs.training import StartedRun
+    from workbench.vault.store import Vault
+
+
+def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Register the parser."""
+    parser = commands.add_parser("train", parents=[common], help="fine-tune in the background")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--dataset", required=True, action="append", metavar="D")
+    parser.add_argument("--name", required=True, help="what to call the adapter")
+    parser.add_argument("--recipe", type=Path, metavar="F.toml")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="one setting of the recipe; `workbench help recipe` lists them",
+    )
+    parser.add_argument("--wait", action="store_true", help="watch; Ctrl+C detaches")
+    parser.set_defaults(handler=_train)
+
+
+def _train(options: argparse.Namespace, console: Console) -> None:
+    from workbench import recipe
+    from workbench.runs.training import start_training
+
+    if len(options.dataset) > 1:
+        raise UsageError("A run takes one dataset; import several files into one dataset instead.")
+    settings = recipe.load(options.recipe, options.settings)
+    vault = unlock(options)
+    started = start_training(
+        vault,
+        model=options.model,
+        dataset=options.dataset[0],
+        adapter=options.name,
+        recipe=settings,
+    )
+    if not options.wait:
+        console.result(
+            {"run": started.run_id},
+            [
+                *started.advice,
+                f"Run {started.run_id} trains in the background.",
+                f"Watch it with `workbench run follow {started.run_id}`.",
+            ],
+        )
+        return
+    try:
+        document = watch_training(vault, started, console)
+    except KeyboardInterrupt:
+        console.result(
+            {"run": started.run_id, "state": "running"},
+            [
+                f"Detached: run {started.run_id} goes on.",
+                f"Come back with `workbench run follow {started.run_id}`.",
+            ],
+        )
+        return
+    console.result(
+        document,
+        [
+            f"Finished: loss {document['loss_first']:.3f} -> {document['loss_last']:.3f}, "
+            f"{document['tokens']:,} tokens at {document['tokens_per_second']:,.0f}/s, "
+            f"peak {size(document['peak_bytes'])}.",
+            f"The adapter {document['adapter']} is in the library.",
+        ],
+    )
+
+
+def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[str, Any]:
+    """Follow a run to its end, register its adapter, and return the contract's fields.
+
+    Raises:
+        JobFailed: The run crashed, failed or was stopped.
+    """
+    from workbench.adapters.registration import register_finished
+    from workbench.runs.follow import follow
+    from workbench.runs.listing import show_run
+
+    state = follow(started.folder, lambda event: show_event(event, console))
+    register_finished(vault)
+    if state.state != "finished":
+        raise JobFailed(
+            f"Run {started.run_id} ended as {state.state}; its checkpoints were kept.",
+            hint=f"See `workbench run show {started.run_id}`; go on with "
+            f"`workbench run resume {started.run_id}`.",
+            code=f"run_{state.state}",
+        )
+    shown = show_run(vault.home, started.run_id)
+    fields = (
+        "state",
+        "loss_first",
+        "loss_last",
+        "tokens",
+        "tokens_per_second",
+        "peak_bytes",
+        "predicted_bytes",
+        "protection",
+    )
+    entry = vault.catalogue.get("adapter", started.adapter_id)
+    return {
+        "run": started.run_id,
+        "adapter": entry.name,
+        **{name: shown[name] for name in fields},
+    }
+
+
+def show_event(event: dict[str, Any], console: Console) -> None:
+    """Tell one event of a run: steps move the progress line, milestones get a line."""
+    kind = event["type"]
+    if kind == "step":
+        left = duration(event["eta_seconds"])
+        console.progress(
+            event["step"], event["steps"], f"training, loss {event['loss']:.3f}, {left} to go"
+        )
+    elif kind == "progress":
+        console.progress(event["done"], event["total"], str(event["phase"]))
+    elif kind == "queued":
+        console.say("  waiting: another job has the device")
+    elif kind == "loaded":
+        console.say(f"  model loaded; {event['trainable']:,} parameters will be trained")
+    elif kind == "evaluated":
+        console.say(f"  step {event['step']}: held-out loss {event['loss']:.3f}")
+    elif kind == "adjusted":
+        console.say(f"  out of memory: going on with micro-batch {event['micro_batch']}")
+    elif kind == "checkpointed":
+        console.say(f"  step {event['step']}: checkpoint sealed")

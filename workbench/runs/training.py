@@ -1,0 +1,199 @@
+"""Start a training run: what the front doors ask for becomes a plan, a sealed spec and a process.
+
+Everything that can be refused is refused here, before a process starts: an unknown model, a name
+that is taken, a plan that does not fit, a disk that is full.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.datasets.store import SealedDataset
+from workbench.errors import BadInput, DoesNotFit, NotFound
+from workbench.models.codec import TextCodec
+from workbench.models.shelf import model_facts, model_folder
+from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
+from workbench.planning.probe import probe_hardware
+from workbench.runs.launch import create_run, launch
+from workbench.runs.protocol import RunSpec
+from workbench.vault.ids import new_id
+
+if TYPE_CHECKING:
+    from workbench.recipe import Recipe
+    from workbench.vault.catalogue import Entry
+    from workbench.vault.store import Vault
+
+# Tokenising a million records to plan a run would take minutes; this many tell enough.
+_SAMPLED_RECORDS = 4096
+# A checkpoint holds the trained parameters and the optimizer's two moments, at most in 32 bits.
+_CHECKPOINT_BYTES_PER_PARAMETER = 12
+# Two last ones, the best, and the one being written; and the published adapter beside them.
+_CHECKPOINTS_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class StartedRun:
+    """A run that was launched: its folder, its objects, and what the plan advised."""
+
+    run_id: str
+    adapter_id: str
+    folder: Path
+    plan: Candidate
+    advice: tuple[str, ...]
+
+
+def start_training(
+    vault: Vault, *, model: str, dataset: str, adapter: str, recipe: Recipe
+) -> StartedRun:
+    """Plan a run, make its keys, seal its specification and launch the engine.
+
+    Args:
+        model: Name or id of a model on the shelf.
+        dataset: Name or id of a sealed dataset.
+        adapter: What the result will be called in the library.
+
+    Raises:
+        NotFound: There is no such model or dataset.
+        BadInput: The adapter's name is taken, or the dataset has nothing to train on.
+        DoesNotFit: No plan fits the memory, or checkpoints would not fit the disk.
+    """
+    base = vault.catalogue.get("model", model)
+    data = vault.catalogue.get("dataset", dataset)
+    _refuse_taken_name(vault, adapter)
+    hardware = probe_hardware()
+    plan = make_plan(
+        model_facts(base),
+        hardware,
+        dataset=measure_lengths(vault, base, data),
+        recipe=recipe,
+    )
+    if plan.choice is None or not plan.candidates[plan.choice].fits:
+        raise DoesNotFit(
+            f"Training {base.name} does not fit this machine's memory.",
+            hint=" ".join(plan.advice),
+            code="memory",
+        )
+    chosen = plan.candidates[plan.choice]
+    _check_disk(vault.home, chosen)
+
+    run_id, adapter_id = new_id("ru"), new_id("ad")
+    run_key, adapter_key = vault.new_key(run_id), vault.new_key(adapter_id)
+    spec = RunSpec(
+        run=run_id,
+        kind="train",
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        device=hardware.device,
+        objects={"model": base.object_id, "dataset": data.object_id, "adapter": adapter_id},
+        numbers={"predicted_bytes": chosen.predicted.total},
+    )
+    sealed = {
+        "model": model_part(vault, base),
+        "dataset": dataset_part(vault, data),
+        "adapter": {
+            "object_id": adapter_id,
+            "name": adapter,
+            "folder": str(vault.adapters_folder / adapter_id),
+        },
+        "recipe": settled(recipe, chosen).to_json(),
+        "plan": chosen.to_json(),
+    }
+    folder = create_run(vault, spec, sealed)
+    vault.audit.append("training_started", {"run": run_id, **spec.objects})
+    launch(
+        folder,
+        [run_key, adapter_key, vault.key(data.object_id)],
+        read=weights_paths(vault, base),
+    )
+    return StartedRun(run_id, adapter_id, folder, chosen, tuple(plan.advice))
+
+
+def model_part(vault: Vault, base: Entry) -> dict[str, Any]:
+    """Return what the engine is told of a model: where it lies and what its files must hash to."""
+    return {
+        "object_id": base.object_id,
+        "name": base.name,
+        "folder": str(model_folder(vault, base.object_id)),
+        "files": {name: facts["sha256"] for name, facts in base.record["files"].items()},
+        "sha256": base.record["sha256"],
+    }
+
+
+def dataset_part(vault: Vault, data: Entry) -> dict[str, Any]:
+    """Return what the engine is told of a dataset."""
+    return {
+        "object_id": data.object_id,
+        "name": data.name,
+        "path": str(dataset_path(vault, data)),
+        "root": data.record["root"],
+    }
+
+
+def dataset_path(vault: Vault, data: Entry) -> Path:
+    """Return where a dataset's sealed chunks lie."""
+    return vault.datasets_folder / f"{data.object_id}.duckdb"
+
+
+def weights_paths(vault: Vault, base: Entry) -> list[Path]:
+    """Return what a job must be able to read outside the home: weights that are referred to."""
+    folder = model_folder(vault, base.object_id)
+    links = [path for path in sorted(folder.iterdir()) if path.is_symlink()]
+    return [path.resolve() for path in links]
+
+
+def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
+    """Return how many records the train split has and how long they are in the model's tokens.
+
+    Large datasets are sampled evenly by batch and their tokens extrapolated; the run counts
+    exactly.
+
+    Raises:
+        BadInput: The train split is empty.
+    """
+    codec = TextCodec.open(model_folder(vault, base.object_id))
+    lengths: list[int] = []
+    with SealedDataset.open(dataset_path(vault, data), vault.key(data.object_id)) as opened:
+        rows = opened.splits.get("train", 0)
+        if rows == 0:
+            raise BadInput(
+                f"The dataset {data.name} has no records to train on.",
+                hint="Import it again with smaller shares for validation and test.",
+                code="empty_split",
+            )
+        stride = max(1, rows // _SAMPLED_RECORDS)
+        for position, record in enumerate(opened.records("train")):
+            if position % stride:
+                continue
+            turns = [(turn.role, turn.content) for turn in record.messages]
+            encoded = codec.encode_chat(turns) if turns else codec.encode_text(record.text or "")
+            lengths.append(len(encoded.ids))
+    return DatasetLength(
+        records=rows, tokens=sum(lengths) * rows // len(lengths), longest=max(lengths)
+    )
+
+
+def _refuse_taken_name(vault: Vault, name: str) -> None:
+    try:
+        vault.catalogue.get("adapter", name)
+    except NotFound:
+        return
+    raise BadInput(
+        f"The library has an adapter called {name} already.",
+        hint="Choose another --name, or remove that one first.",
+        code="name_taken",
+    )
+
+
+def _check_disk(home: Path, chosen: Candidate) -> None:
+    trained = chosen.predicted.gradients // 4  # gradients are kept in 32 bits
+    needed = trained * _CHECKPOINT_BYTES_PER_PARAMETER * _CHECKPOINTS_AT_ONCE
+    free = shutil.disk_usage(home).free
+    if free < needed:
+        raise DoesNotFit(
+            f"Checkpoints need {needed >> 20} MiB and {free >> 20} MiB are free at {home}.",
+            hint="Free some disk, or train with a smaller rank.",
+            code="disk",
+        )
