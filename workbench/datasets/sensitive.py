@@ -123,9 +123,12 @@ def _stands_alone(text: str, start: int) -> bool:
 def _numbers(text: str) -> Iterator[Hit]:
     for run in _DIGITS.finditer(text):
         for match in _NUMBER.finditer(text, max(0, run.start() - 2), run.end() + 1):
-            kind = _number_kind(match.group())
+            start, number = match.start(), match.group()
+            while number.startswith("(") and number.count("(") > number.count(")"):
+                start, number = start + 1, number[1:]
+            kind = _number_kind(number)
             if kind is not None:
-                yield Hit(kind, *match.span())
+                yield Hit(kind, start, match.end())
 
 
 def find(text: str) -> list[Hit]:

@@ -65,6 +65,7 @@ class Source:
         try:
             with self.path.open("rb", buffering=0) as file:
                 first = True
+                size = max(size, len(codecs.BOM_UTF32_LE))
                 while block := _read_full(file, size):
                     digest.update(block)
                     self.done += len(block)

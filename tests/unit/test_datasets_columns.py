@@ -1,0 +1,61 @@
+"""Kinds and columns are detected, or chosen by hand; what does not exist is a usage error."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.datasets.columns import choose_layout
+from workbench.errors import BadInput, UsageError
+
+
+@pytest.mark.parametrize(
+    ("headings", "kind", "columns"),
+    [
+        (["id", "messages"], "chat", {"messages": "messages"}),
+        (["conversations", "system"], "chat", {"messages": "conversations", "system": "system"}),
+        (
+            ["instruction", "input", "output"],
+            "instruction",
+            {"instruction": "instruction", "input": "input", "output": "output"},
+        ),
+        (["Question", "Answer"], "completion", {"prompt": "Question", "completion": "Answer"}),
+        (["prompt", "completion"], "completion", {"prompt": "prompt", "completion": "completion"}),
+        (["Text", "Label"], "classification", {"text": "Text", "label": "Label"}),
+        (["text", "date"], "text", {"text": "text"}),
+        (["whatever"], "text", {"text": "whatever"}),
+    ],
+)
+def test_detection(headings: list[str], kind: str, columns: dict[str, str]) -> None:
+    layout = choose_layout(headings, "auto", {})
+    assert (layout.kind, layout.columns) == (kind, columns)
+
+
+def test_a_map_by_hand_decides_the_kind() -> None:
+    layout = choose_layout(["a", "b", "text"], "auto", {"prompt": "a", "completion": "b"})
+    assert (layout.kind, layout.columns) == ("completion", {"prompt": "a", "completion": "b"})
+    layout = choose_layout(["a", "b"], "classification", {"text": "b", "label": "a"})
+    assert layout.columns == {"text": "b", "label": "a"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "mapping", "code"),
+    [
+        ("poems", {}, "bad_kind"),
+        ("auto", {"colour": "a"}, "bad_map"),
+        ("text", {"label": "a"}, "bad_map"),
+        ("text", {"text": "missing"}, "bad_map"),
+    ],
+)
+def test_usage_errors_say_what_is_possible(kind: str, mapping: dict[str, str], code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_layout(["a", "b"], kind, mapping)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_nothing_fits_without_telling_the_headings() -> None:
+    # A file without a header has a record where the headings should be.
+    with pytest.raises(BadInput) as caught:
+        choose_layout(["Jane Doe", "1970-01-01"], "auto", {})
+    assert caught.value.code == "kind_unknown"
+    assert "Jane" not in caught.value.message + caught.value.hint
