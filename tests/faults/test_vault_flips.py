@@ -31,8 +31,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Original:
         "audit.log",
         "audit.head",
         "adapters/*/adapter.sealed",
-        "adapters/*/manifest.sealed",
-        "runs/*/checkpoints/7.sealed",
     ],
 )
 def test_every_flip_in_a_sealed_file_is_found(
@@ -84,7 +82,7 @@ def test_a_flip_in_a_database_is_found_or_harmless(
     entries = vault.catalogue.entries()
     chance = random.Random(pattern)
     found = 0
-    for _ in range(COUNT):
+    for _ in range(COUNT // 2):  # each opens a database anew
         path.write_bytes(flipped(good, chance))
         bad = vault.verify().bad
         if name in bad:

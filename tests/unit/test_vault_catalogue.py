@@ -193,3 +193,14 @@ def test_a_full_disk_is_said_as_such(vault: Vault, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Catalogue, "_write", full)
     with pytest.raises(DoesNotFit):
         vault.catalogue.put("dataset", object_id, "notes", {})
+
+
+def test_damage_is_not_taken_for_another_holder(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object, **__: object) -> None:
+        raise duckdb.IOException("IO Error: Corrupt database file: block checksum mismatch")
+
+    monkeypatch.setattr("workbench.vault.catalogue.open_database", damaged)
+    with pytest.raises(VaultDamaged):
+        vault.catalogue.entries()

@@ -144,3 +144,10 @@ def test_an_object_that_is_not_catalogued_yet_is_checked(vault: Vault) -> None:
     assert vault.verify().ok
     (folder / "adapter.sealed").write_bytes(b"")
     assert vault.verify().bad == [f"adapters/{key.object_id}/adapter.sealed"]
+
+
+def test_without_a_keyring_nothing_is_said_of_the_objects(vault: Vault) -> None:
+    (vault.home / "keyring").unlink()
+    report = vault.verify()
+    assert "keyring" in report.bad
+    assert report.leftovers == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -198,3 +200,9 @@ def test_ids() -> None:
             check_id(bad)
     with pytest.raises(ValueError, match="prefix"):
         new_id("xx")
+
+
+def test_the_engine_gets_no_database_with_its_seals() -> None:
+    code = "import sys, workbench.vault.sealed, workbench.vault.formats, workbench.vault.ids;"
+    code += "sys.exit(bool({'duckdb', 'workbench.vault.store'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

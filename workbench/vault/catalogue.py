@@ -213,7 +213,7 @@ class Catalogue:
                 return open_database(self.path, read_only=read_only)
             except duckdb.Error as error:
                 # Our own lock keeps our processes apart; another program may hold the file.
-                if "lock" not in str(error):
+                if "Could not set lock" not in str(error):
                     raise VaultDamaged("The catalogue cannot be opened.", hint=_HINT) from None
                 if time.monotonic() >= deadline:
                     raise busy() from None

@@ -73,20 +73,19 @@ def verify(
         Busy: Another process held a part for too long.
     """
     report = VerifyReport()
+    keys: dict[str, DataKey] = {}
+    entries: list[Entry] = []
     core: list[tuple[Path, _Check]] = [
         (home / HEADER_NAME, custody.header),
-        (home / KEYRING_NAME, custody.keyring),
+        (home / KEYRING_NAME, lambda: keys.update(custody.data_keys())),
         (audit.path, lambda: _check_audit(audit)),
         (audit.head_path, lambda: read_checked(audit.head_path)),
-        (catalogue.path, catalogue.entries),
+        (catalogue.path, lambda: entries.extend(catalogue.entries())),
     ]
     for path, check in core:
         _run(report, home, path, check)
-    keys: dict[str, DataKey] = {}
-    entries: list[Entry] = []
-    with contextlib.suppress(VaultDamaged):  # reported above already
-        keys = custody.data_keys()
-        entries = catalogue.entries()
+    if KEYRING_NAME in report.bad:
+        return report  # without keys nothing can be said of the objects
     checks = list(_object_checks(home, keys, entries, report))
     for done, (path, check) in enumerate(checks):
         if progress:
