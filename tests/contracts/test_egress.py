@@ -41,6 +41,19 @@ from workbench.airgap.probe import try_layers
 assert try_layers().holds
 """
 
+TRAINING = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.fixtures.tiny_runs import make_workplace
+from workbench.runs.follow import follow
+run = make_workplace(Path(sys.argv[2]) / "home").new_run(1, max_steps=3)
+run.launch()
+state = follow(run.folder, timeout_seconds=240)
+assert state.state == "finished", state
+assert state.protection["self_test"]["state"] == "active", state.protection
+"""
+
 
 def _calls(log: Path) -> dict[str, list[str]]:
     """Return each process's traced calls; `strace -ff` writes one file a process."""
@@ -78,23 +91,39 @@ def test_the_watch_itself_sees_a_breach() -> None:
     assert _breaches([seal, made]) == [made]
 
 
-def test_a_front_door_its_job_and_the_probe_reach_nothing(tmp_path: Path) -> None:
-    vault = make_vault(tmp_path)
-    folder = make_run(vault, steps=2, lockdown=1)
-    log = tmp_path / "strace" / "calls"
+def _watched(folder: Path, script: str, *arguments: str) -> dict[str, list[str]]:
+    """Run a script under strace and return its processes' calls; all must have gone well."""
+    log = folder / "strace" / "calls"
     log.parent.mkdir()
     command = ["strace", "-ff", "-qq", "-o", str(log), "-e", TRACED, "-e", "signal=none"]
     done = subprocess.run(
-        [*command, sys.executable, "-c", FRONT_DOOR, str(Path.cwd()), str(folder)],
+        [*command, sys.executable, "-c", script, str(Path.cwd()), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     if "ptrace" in done.stderr and "not permitted" in done.stderr:
         pytest.skip("this machine does not let strace trace")
     assert done.returncode == 0, done.stderr
-    calls = _calls(log)
-    sealed = [suffix for suffix, lines in calls.items() if any(SEAL.match(line) for line in lines)]
-    assert len(sealed) >= 3, "the front door, its job and the probe each lock themselves down"
+    return _calls(log)
+
+
+def _sealed(calls: dict[str, list[str]]) -> int:
+    return sum(any(SEAL.match(call) for call in lines) for lines in calls.values())
+
+
+def test_a_front_door_its_job_and_the_probe_reach_nothing(tmp_path: Path) -> None:
+    vault = make_vault(tmp_path)
+    folder = make_run(vault, steps=2, lockdown=1)
+    calls = _watched(tmp_path, FRONT_DOOR, str(folder))
+    assert _sealed(calls) >= 3, "the front door, its job and the probe each lock themselves down"
+    breaches = {suffix: _breaches(lines) for suffix, lines in calls.items()}
+    assert not any(breaches.values()), breaches
+
+
+@pytest.mark.slow
+def test_the_engine_trains_and_reaches_nothing(tmp_path: Path) -> None:
+    calls = _watched(tmp_path, TRAINING, str(tmp_path))
+    assert _sealed(calls) == 1
     breaches = {suffix: _breaches(lines) for suffix, lines in calls.items()}
     assert not any(breaches.values()), breaches

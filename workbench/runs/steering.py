@@ -122,6 +122,9 @@ def _signal_group(folder: JobFolder, number: signal.Signals) -> bool:
 
 def _mark_stopped(folder: JobFolder) -> RunState:
     """Write the ending of a run that has no process; whoever holds the lock may write events."""
+    state = current_state(folder.path)
+    if state.state in ("finished", "stopped"):
+        return state
     # Busy: it lives on after all, or somebody else does the same; the state then tells.
     with contextlib.suppress(Busy), folder.held():
         state = current_state(folder.path)
