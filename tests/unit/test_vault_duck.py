@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import duckdb
@@ -88,3 +89,26 @@ def test_arrow_batches_go_in_when_registered() -> None:
     with contextlib.closing(open_analyst()) as connection:
         connection.register("batch", pa.table({"a": [1, 2]}))
         assert connection.execute("SELECT sum(a) FROM batch").fetchall() == [(3,)]
+
+
+def test_threads_may_open_one_file_at_the_same_moment(tmp_path: Path) -> None:
+    path = tmp_path / "file.duckdb"
+    open_database(path, read_only=False).close()
+    errors: list[BaseException] = []
+
+    def read(limit: int | None) -> None:
+        for _ in range(20):
+            try:
+                with contextlib.closing(
+                    open_database(path, read_only=True, memory_limit=limit)
+                ) as connection:
+                    connection.execute("SELECT 1")
+            except duckdb.Error as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=read, args=(limit,)) for limit in (None, 1 << 28, None)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors

@@ -8,6 +8,7 @@ back on. The order matters: external access is shut after connecting, the lock c
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
     "temp_directory": "",
 }
+
+_OPENING = threading.Lock()
 
 
 def _config(memory_limit: int | None) -> dict[str, str | bool | int | float | list[str]]:
@@ -36,14 +39,18 @@ def open_database(
     """Open the database file at `path`; without `read_only` a missing file is created.
 
     `memory_limit` in bytes caps the blocks that are cached while a large file is scanned. One
-    process may hold several read-only connections, or writing ones, but not both kinds.
+    process may hold several read-only connections, or writing ones, but not both kinds; the
+    first one's `memory_limit` then counts.
 
     Raises:
         duckdb.IOException: No database stands there, or another process holds it.
         duckdb.ConnectionException: This process holds it with the other `read_only`.
     """
-    config = _config(memory_limit)
-    return _shut(duckdb.connect(str(path), read_only=read_only, config=config), ())
+    # Connections of one process to one file share one database: they must ask for the same
+    # configuration, so the limit is set afterwards, and only one of them may shut it.
+    with _OPENING:
+        connection = duckdb.connect(str(path), read_only=read_only, config=_config(None))
+        return _shut(connection, (), memory_limit)
 
 
 def create_database(
@@ -89,7 +96,9 @@ def open_analyst(
 
 
 def _shut(
-    connection: duckdb.DuckDBPyConnection, allowed: Sequence[Path]
+    connection: duckdb.DuckDBPyConnection,
+    allowed: Sequence[Path],
+    memory_limit: int | None = None,
 ) -> duckdb.DuckDBPyConnection:
     try:
         locked = connection.execute("SELECT current_setting('lock_configuration')").fetchone()
@@ -98,6 +107,8 @@ def _shut(
         if locked != (True,):
             # A setting of the connection. The bar is drawn on stdout, where JSON is promised.
             connection.execute("SET enable_progress_bar = false")
+            if memory_limit is not None:
+                connection.execute(f"SET memory_limit = '{int(memory_limit)}B'")
             if allowed:
                 paths = ", ".join("'" + str(path).replace("'", "''") + "'" for path in allowed)
                 connection.execute(f"SET allowed_paths = [{paths}]")
