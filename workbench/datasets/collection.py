@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from workbench.datasets.importing import Progress
+from workbench.datasets.importing import Progress, file_digest
 from workbench.datasets.records import Record, records_from_batch
 from workbench.datasets.rejects import Reject
 from workbench.datasets.store import SealedDataset
@@ -112,7 +112,7 @@ def rejects(vault: Vault, name: str) -> list[Reject]:
 
 
 def verify_dataset(vault: Vault, name: str, progress: Progress | None = None) -> dict[str, Any]:
-    """Open every chunk of a dataset.
+    """Check the file of a dataset, and open every chunk of it.
 
     Returns:
         `dataset`, `bytes` that were checked and `root`.
@@ -120,9 +120,15 @@ def verify_dataset(vault: Vault, name: str, progress: Progress | None = None) ->
     Raises:
         VaultDamaged: A chunk was changed, or is missing, doubled or foreign.
     """
-    with opened_dataset(vault, name) as dataset:
+    entry = vault.catalogue.get("dataset", name)
+    with opened_dataset(vault, entry.object_id) as dataset:
+        # The file's own hash covers what DuckDB keeps beside the chunks.
+        if file_digest(vault.datasets_folder / f"{entry.object_id}.duckdb") != entry.record.get(
+            "file_sha256"
+        ):
+            raise VaultDamaged(f"The file of dataset {entry.object_id} was changed.")
         checked = dataset.verify(progress)
-        return {"dataset": name, "bytes": checked, "root": dataset.root}
+        return {"dataset": entry.name, "bytes": checked, "root": dataset.root}
 
 
 def remove_dataset(vault: Vault, name: str) -> str:

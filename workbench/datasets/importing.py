@@ -160,10 +160,11 @@ def _checked_request(
     for split, share in splits.items():
         if not _SPLIT_NAME.fullmatch(split) or split in {"train", REJECTS}:
             raise UsageError("A split has a name such as `validation`.", code="bad_split")
-        if not 0 <= share < 1:
-            raise UsageError("The share of a split is at least 0, below 1.", code="bad_split")
-    if sum(splits.values()) >= 1:
-        raise UsageError("The splits leave nothing to train on.", code="bad_split")
+        if not 0 <= share <= 1:
+            raise UsageError("The share of a split is from 0 to 1.", code="bad_split")
+    # All of it may be put aside: a dataset to evaluate on has no records to train on.
+    if sum(splits.values()) > 1:
+        raise UsageError("The splits' shares add up to more than all records.", code="bad_split")
     return _Request(name, dict(splits), dedupe == "exact", redact == "mask", seed)
 
 
@@ -240,7 +241,7 @@ def _import(
                 root = writer.finish(meta)
             finally:
                 writer.close()
-            digest = _file_digest(stage)
+            digest = file_digest(stage)
         record: dict[str, JSON] = {
             "kind": kind,
             "rows": sum(done.rows.values()),
@@ -295,7 +296,8 @@ def _disk_errors() -> Iterator[None]:
         ) from None
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

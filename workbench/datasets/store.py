@@ -12,7 +12,7 @@ published, so any number of processes may read it at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -140,20 +140,16 @@ class SealedDataset:
 
         from workbench.vault.duck import open_database
 
-        damaged = VaultDamaged(
-            f"The file of dataset {key.object_id} cannot be read.",
-            hint="Restore it from a backup; `workbench vault verify` lists what is damaged.",
-        )
-        if not path.exists():
-            raise damaged
         self._lock = threading.Lock()
         self._key = key
+        if not path.exists():
+            raise self._damaged()
         try:
             self._database = open_database(path, read_only=True, memory_limit=_READER_MEMORY)
         except duckdb.Error:
-            raise damaged from None
+            raise self._damaged() from None
         try:
-            self._opener = self._read_manifest(damaged)
+            self._opener = self._read_manifest()
         except BaseException:
             self._database.close()
             raise
@@ -173,36 +169,40 @@ class SealedDataset:
         """
         return cls(path, key)
 
-    def _read_manifest(self, damaged: VaultDamaged) -> ChunkOpener:
-        import duckdb
+    def _damaged(self) -> VaultDamaged:
+        return VaultDamaged(
+            f"The file of dataset {self._key.object_id} cannot be read.",
+            hint="Restore it from a backup; `workbench vault verify` lists what is damaged.",
+        )
 
-        try:
-            rows = self._database.execute("SELECT body FROM manifest").fetchall()
-        except duckdb.Error:
-            raise damaged from None
-        if len(rows) != 1:
-            raise damaged
-        return ChunkOpener(self._key, formats.DATASET, rows[0][0])
-
-    def _load(self, batch: _Batch) -> pa.RecordBatch:
+    def _query(self, query: str, values: Sequence[int] = ()) -> list[Any]:
+        """Run one query; a broken block is told without DuckDB's text, which may quote it."""
         import duckdb
 
         with self._lock:
             try:
-                rows = self._database.execute(
-                    "SELECT number, body FROM chunks WHERE number BETWEEN ? AND ? ORDER BY number",
-                    [batch.first, batch.first + batch.chunks - 1],
-                ).fetchall()
-            except duckdb.Error:  # a broken block; its text may quote the file's content
-                rows = []
-        if [number for number, _ in rows] != list(range(batch.first, batch.first + batch.chunks)):
-            raise VaultDamaged(
-                f"Chunks of dataset {self._key.object_id} cannot be read.",
-                hint="Restore it from a backup; `workbench vault verify` lists what is damaged.",
-            )
+                rows: list[Any] = self._database.execute(query, list(values)).fetchall()
+            except duckdb.Error:
+                raise self._damaged() from None
+        return rows
+
+    def _read_manifest(self) -> ChunkOpener:
+        rows = self._query("SELECT body FROM manifest")
+        if len(rows) != 1:
+            raise self._damaged()
+        return ChunkOpener(self._key, formats.DATASET, rows[0][0])
+
+    def _load(self, batch: _Batch) -> pa.RecordBatch:
+        numbers = range(batch.first, batch.first + batch.chunks)
+        rows = self._query(
+            "SELECT number, body FROM chunks WHERE number BETWEEN ? AND ? ORDER BY number",
+            (numbers[0], numbers[-1]),
+        )
+        if [number for number, _ in rows] != list(numbers):
+            raise self._damaged()
         loaded = unpack_batch(b"".join(self._opener.open(number, body) for number, body in rows))
         if loaded.num_rows != batch.rows:
-            raise VaultDamaged(f"A batch of dataset {self._key.object_id} has lost rows.")
+            raise self._damaged()
         return loaded
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
@@ -257,8 +257,7 @@ class SealedDataset:
         Raises:
             VaultDamaged: Something does not verify.
         """
-        with self._lock:
-            numbers = self._database.execute("SELECT number FROM chunks").fetchall()
+        numbers = self._query("SELECT number FROM chunks")
         self._opener.check_complete(number for (number,) in numbers)
         for done, batch in enumerate(self._batches, 1):
             self._load(batch)
