@@ -11,6 +11,7 @@ import torch
 
 from tests.fixtures import tiny
 from workbench.engine import lora
+from workbench.engine.attention import attend_by_record, honours_records
 from workbench.engine.batches import Example, make_batch, pack
 from workbench.engine.forward import Passes, recompute_layers
 from workbench.engine.loss import summed_loss
@@ -70,7 +71,7 @@ def _examples(count: int, vocab: int, longest: int = 24) -> list[Example]:
     return made
 
 
-def _passes(family: str) -> tuple[Passes, list[torch.nn.Parameter]]:
+def _passes(family: str, *, by_record: bool = True) -> tuple[Passes, list[torch.nn.Parameter]]:
     """Return a float32 model with a trained-looking adapter, so that only rounding remains."""
     import transformers
 
@@ -78,6 +79,8 @@ def _passes(family: str) -> tuple[Passes, list[torch.nn.Parameter]]:
     config = tiny.config_of(family, width=64)
     eager = {"attn_implementation": "eager"} if family == "gemma2" else {}
     model = transformers.AutoModelForCausalLM.from_config(config, **eager)
+    if by_record:
+        attend_by_record(model)
     wrapped = lora.attach_adapter(model, Recipe(rank=4, alpha=8))
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
@@ -108,14 +111,24 @@ def _assert_same(one: tuple[float, list[torch.Tensor]], two: tuple[float, list[A
         torch.testing.assert_close(left, right, rtol=2e-3, atol=2e-6)
 
 
+@pytest.mark.parametrize("by_record", [True, False], ids=["by-record", "masked"])
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_packed_rows_equal_single_records(family: str) -> None:
+def test_packed_rows_equal_single_records(family: str, by_record: bool) -> None:
     """Also where attention slides over 8 tokens: records are longer than that."""
-    passes, trained = _passes(family)
+    passes, trained = _passes(family, by_record=by_record)
     examples = _examples(7, 512)
     singly = _gradient(passes, trained, [[[example]] for example in examples])
     packed = _gradient(passes, trained, [[examples[:3], examples[3:5]], [examples[5:]]])
     _assert_same(singly, packed)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_attention_by_record_equals_masked_attention(family: str) -> None:
+    rows = [_examples(7, 512)[:3], _examples(7, 512)[3:]]
+    masked = _gradient(*_passes(family, by_record=False), [rows])
+    passes, trained = _passes(family)
+    _assert_same(masked, _gradient(passes, trained, [rows]))
+    assert honours_records(passes.model) is (family != "gemma2")
 
 
 def test_a_leak_between_records_would_be_seen() -> None:

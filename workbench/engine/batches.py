@@ -47,6 +47,8 @@ class Batch:
         predictors: [n] places in the flattened B*T whose next token is counted.
         targets: [n] ids of those next tokens.
         tokens: Tokens that are not padding.
+        records: (first place, length) of each record in the flattened B*T, padding as records of
+            its own: together they cover every place once.
     """
 
     ids: Tensor
@@ -54,6 +56,7 @@ class Batch:
     predictors: Tensor
     targets: Tensor
     tokens: int
+    records: tuple[tuple[int, int], ...]
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -65,6 +68,7 @@ class Batch:
             self.predictors.to(device),
             self.targets.to(device),
             self.tokens,
+            self.records,
         )
 
 
@@ -119,12 +123,14 @@ def make_batch(rows: Sequence[Sequence[Example]], pad_id: int) -> Batch:
     positions: list[list[int]] = []
     predictors: list[int] = []
     targets: list[int] = []
+    records: list[tuple[int, int]] = []
     tokens = 0
     for number, row in enumerate(rows):
         row_ids: list[int] = []
         row_positions: list[int] = []
         for example in row:
             base = number * width + len(row_ids)
+            records.append((base, len(example)))
             for place in range(1, len(example)):
                 if example.counted[place]:
                     predictors.append(base + place - 1)
@@ -133,6 +139,8 @@ def make_batch(rows: Sequence[Sequence[Example]], pad_id: int) -> Batch:
             row_positions.extend(range(len(example)))
         tokens += len(row_ids)
         fill = width - len(row_ids)
+        if fill:
+            records.append((number * width + len(row_ids), fill))
         ids.append(row_ids + [pad_id] * fill)
         positions.append(row_positions + list(range(fill)))
     return Batch(
@@ -141,4 +149,5 @@ def make_batch(rows: Sequence[Sequence[Example]], pad_id: int) -> Batch:
         torch.tensor(predictors, dtype=torch.long),
         torch.tensor(targets, dtype=torch.long),
         tokens,
+        tuple(records),
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from workbench.engine.attention import group_records, honours_records
 from workbench.engine.batches import Batch
 from workbench.engine.loading import decoder_layers, inner
 from workbench.engine.loss import summed_loss
@@ -34,9 +35,12 @@ class Passes:
         """Return the summed cross-entropy of the batch's counted tokens (float32 scalar)."""
         causal = inner(self.model)
         batch = batch.to(self.device)
+        extra = {}
+        if honours_records(causal):
+            extra["records"] = group_records(batch.records, batch.ids.numel())
         with self.arithmetic():
             hidden = causal.model(
-                input_ids=batch.ids, position_ids=batch.positions, use_cache=False
+                input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **extra
             ).last_hidden_state
         picked = hidden.flatten(0, 1).index_select(0, batch.predictors).to(self.compute)
         head = causal.get_output_embeddings().weight

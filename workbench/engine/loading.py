@@ -19,6 +19,7 @@ from bitsandbytes.nn import Linear4bit
 from torch import Tensor, nn
 
 from workbench.engine import nf4
+from workbench.engine.attention import attend_by_record
 from workbench.errors import BadInput, VaultDamaged
 from workbench.models.facts import ModelFacts, facts_from_config
 
@@ -129,6 +130,8 @@ def load_base(
     model = _from_folder(folder, config, method, place)
     if method == "qlora":
         nf4.guard(model)
+    if place.type == "cpu":
+        attend_by_record(model)
     model.requires_grad_(False)
     model.eval()
     fingerprint = nf4.fingerprint(model) if method == "qlora" else _plain_fingerprint(model)
