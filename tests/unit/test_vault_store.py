@@ -23,11 +23,12 @@ from workbench.errors import (
 )
 from workbench.vault import custody, header, locking
 from workbench.vault.checked import decode_checked, encode_checked, read_checked
+from workbench.vault.home import default_home
 from workbench.vault.ids import new_id
 from workbench.vault.keyring import Keyring
 from workbench.vault.sealed import DataKey, open_blob, seal_blob
 from workbench.vault.secrets import LIGHT
-from workbench.vault.store import Vault, default_home, status
+from workbench.vault.store import Vault, status
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import Refused, UsageError
+from workbench.vault.home import check_home, default_home
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -20,11 +21,8 @@ _LONGEST_SECRET = 4096
 
 def home_of(options: argparse.Namespace) -> Path:
     """Return the home from --home, WORKBENCH_HOME or the platform's user data folder."""
-    named = getattr(options, "home", None) or os.environ.get("WORKBENCH_HOME")
-    if named:
-        return Path(named).expanduser().absolute()
-    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(data) / "qlora-workbench"
+    named = getattr(options, "home", None)
+    return Path(named).expanduser().absolute() if named else default_home()
 
 
 def unlock(options: argparse.Namespace) -> Vault:
@@ -38,17 +36,11 @@ def unlock(options: argparse.Namespace) -> Vault:
     from workbench.vault.store import Vault
 
     home = home_of(options)
-    require_vault(home)
+    # Before anybody types a passphrase for it.
+    check_home(home)
     vault = Vault.unlock(home, read_secret(options, "Passphrase: "))
     register_finished(vault)
     return vault
-
-
-def require_vault(home: Path) -> None:
-    """Raise when `home` holds no vault, before anybody types a passphrase for it."""
-    from workbench.vault.store import check_home
-
-    check_home(home)
 
 
 def read_secret(options: argparse.Namespace, prompt: str, *, confirm: bool = False) -> str:

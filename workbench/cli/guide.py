@@ -9,6 +9,7 @@ from typing import Any
 from workbench.cli.access import home_of
 from workbench.cli.console import Console
 from workbench.errors import UsageError
+from workbench.vault.home import holds_vault
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def _help(options: argparse.Namespace, console: Console) -> None:
 def show_start(options: argparse.Namespace, console: Console) -> None:
     """Say what is here and what to do next."""
     home = home_of(options)
-    made = (home / "vault.json").exists()
+    made = holds_vault(home)
     if made:
         following = "Next: `workbench dataset list`, `workbench run list`, or `workbench help`."
     else:

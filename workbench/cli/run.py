@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from workbench.cli.access import home_of, require_vault, unlock
+from workbench.cli.access import home_of, unlock
 from workbench.cli.console import Console, duration, table
 from workbench.cli.train import show_event
+from workbench.vault.home import check_home
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def _list(options: argparse.Namespace, console: Console) -> None:
     from workbench.runs.listing import list_runs
 
     home = home_of(options)
-    require_vault(home)
+    check_home(home)
     found = [state.to_json() for state in list_runs(home)]
     rows = [
         [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from workbench.cli.access import home_of, read_secret, require_vault, unlock
+from workbench.cli.access import home_of, read_secret, unlock
 from workbench.cli.console import Console, size
 from workbench.errors import VaultDamaged
+from workbench.vault.home import check_home
 
 _RECOVERY_ADVICE = (
     "Write this recovery key down and keep it away from this machine. It is shown once, and it",
@@ -68,7 +69,7 @@ def _status(options: argparse.Namespace, console: Console) -> None:
     from workbench.vault.store import status
 
     home = home_of(options)
-    require_vault(home)
+    check_home(home)
     document = dict(status(home))
     console.result(document, [f"{name}: {value}" for name, value in document.items()])
 
@@ -103,7 +104,7 @@ def _passphrase(options: argparse.Namespace, console: Console) -> None:
     from workbench.vault.store import Vault
 
     home = home_of(options)
-    require_vault(home)
+    check_home(home)
     old = read_secret(options, "Passphrase: ")
     vault = Vault.unlock(home, old)
     vault.change_passphrase(old, _new_secret(options))
@@ -114,7 +115,7 @@ def _rekey(options: argparse.Namespace, console: Console) -> None:
     from workbench.vault.store import Vault
 
     home = home_of(options)
-    require_vault(home)
+    check_home(home)
     secret = read_secret(options, "Passphrase: ")
     recovery_key = Vault.unlock(home, secret).rekey(secret)
     console.result(
@@ -133,7 +134,7 @@ def _recover(options: argparse.Namespace, console: Console) -> None:
     from workbench.vault.store import Vault
 
     home = home_of(options)
-    require_vault(home)
+    check_home(home)
     key = read_secret(options, "Recovery key: ")
     Vault.recover(home, key, _new_secret(options))
     console.result({"changed": True}, ["The new passphrase opens the vault now."])

@@ -15,6 +15,7 @@ from typing import Self
 from workbench import durable
 from workbench.errors import BadInput, NotFound, VaultError
 from workbench.vault.header import MAX_SLOTS, PASSPHRASE, RECOVERY, Header, Slot
+from workbench.vault.home import HEADER_NAME
 from workbench.vault.ids import check_id
 from workbench.vault.keyring import Keyring
 from workbench.vault.locking import hold
@@ -27,7 +28,6 @@ from workbench.vault.secrets import (
     new_recovery_key,
 )
 
-HEADER_NAME = "vault.json"
 KEYRING_NAME = "keyring"
 LOCK_NAME = "locks/keys.lock"
 

@@ -21,8 +21,9 @@ from workbench.vault import formats
 from workbench.vault.audit import AuditLog
 from workbench.vault.catalogue import Catalogue, Entry
 from workbench.vault.checked import read_checked
-from workbench.vault.custody import HEADER_NAME, KEYRING_NAME, Custody
+from workbench.vault.custody import KEYRING_NAME, Custody
 from workbench.vault.duck import open_database
+from workbench.vault.home import HEADER_NAME
 from workbench.vault.sealed import ChunkOpener, DataKey, is_sealed_file, open_blob, read_sealed
 
 _SUFFIX = "*.sealed"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets as randomness
-import stat
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +19,13 @@ from workbench.vault import scrub
 from workbench.vault.audit import AuditLog, create_log
 from workbench.vault.catalogue import Catalogue, create_catalogue
 from workbench.vault.custody import (
-    HEADER_NAME,
     KEYRING_NAME,
     Custody,
     read_header,
     ring_wrapping,
 )
 from workbench.vault.header import Header, Slot
+from workbench.vault.home import HEADER_NAME, check_home
 from workbench.vault.keyring import Keyring
 from workbench.vault.sealed import JSON, KEY_BYTES, DataKey
 from workbench.vault.secrets import (
@@ -38,40 +37,6 @@ from workbench.vault.secrets import (
 )
 
 FOLDERS = ("datasets", "models", "adapters", "runs", "locks")
-
-
-def default_home() -> Path:
-    """Return WORKBENCH_HOME, or `qlora-workbench` in the user's data folder (XDG)."""
-    if chosen := os.environ.get("WORKBENCH_HOME"):
-        return Path(chosen).expanduser().absolute()
-    data = os.environ.get("XDG_DATA_HOME", "")
-    # The XDG specification tells to ignore relative paths.
-    base = Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share"
-    return base / "qlora-workbench"
-
-
-def check_home(home: Path) -> None:
-    """Check that a vault stands at `home` and that nobody else can enter the folder.
-
-    Raises:
-        NotFound: There is no vault (code `no_vault`).
-        Refused: The folder is open to others, or is another user's (code `open_home`).
-    """
-    try:
-        about = home.stat()
-        (home / HEADER_NAME).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(
-            f"There is no vault at {home}.", hint="Make one: `workbench init`.", code="no_vault"
-        ) from None
-    if about.st_uid != os.geteuid():
-        raise Refused("The home folder belongs to another user.", code="open_home")
-    if stat.S_IMODE(about.st_mode) & 0o077:
-        raise Refused(
-            "Other users of this machine can enter the home folder; it was not opened.",
-            hint=f"chmod 700 {home}",
-            code="open_home",
-        )
 
 
 def status(home: Path) -> dict[str, JSON]:
