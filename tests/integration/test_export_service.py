@@ -23,6 +23,7 @@ from workbench.errors import BadInput, DoesNotFit, JobFailed, NotFound, Refused,
 from workbench.exports import preflight
 from workbench.exports.service import export_adapter
 from workbench.exports.signing import verify_folder
+from workbench.runs.launch import launch
 
 CARRIED = {
     "MANIFEST.json", "MANIFEST.json.sig", "README.md", "fidelity.json", "ml-bom.cdx.json",
@@ -142,7 +143,8 @@ def test_refusals_before_anything_is_written(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def export(out: Path, **told: Any) -> None:
-        export_adapter(library.vault, "tuned", **{"target": "peft", "out": out} | told)
+        given: dict[str, Any] = {"target": "peft", "out": out, **told}
+        export_adapter(library.vault, "tuned", **given)
 
     with pytest.raises(UsageError):
         export(tmp_path / "x", target="zip")
@@ -200,12 +202,11 @@ def test_a_crashed_job_is_told_as_such(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import sys; sys.exit(3)\n")
-    from workbench.adapters import short_jobs
 
-    real = short_jobs.launch
-    monkeypatch.setattr(
-        short_jobs, "launch", lambda folder, keys, **told: real(folder, keys, module=broken)
-    )
+    def launch_broken(folder: Path, keys: Any, **_: Any) -> int:
+        return launch(folder, keys, module=broken)
+
+    monkeypatch.setattr("workbench.adapters.short_jobs.launch", launch_broken)
     with pytest.raises(JobFailed) as caught:
         chat(library.vault, model="tiny", messages=[{"role": "user", "content": "Hello"}])
     assert caught.value.code == "crashed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.adapters.bases import base_of
@@ -9,6 +10,7 @@ from workbench.adapters.library import add_metrics
 from workbench.adapters.short_jobs import Progress, ShortJob, run_job
 from workbench.evaluation.comparison import Side, compare
 from workbench.runs.training import dataset_part, model_part, weights_paths
+from workbench.vault.catalogue import Entry
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -63,19 +65,7 @@ def evaluate(
         read=weights_paths(vault, base),
     )
     outcome = run_job(vault, job, progress)
-    document = _document(outcome.result)
-    figures = {
-        f"{data.name}/{split}": {
-            side: {k: v for k, v in document[side].items() if k != "confusion"}
-            for side in ("base", "adapter")
-        }
-        | {"records": document["records"], "tokens": document["tokens"]}
-    }
-    noted = entry.record["metrics"].get("evaluations", {})
-    add_metrics(vault, entry, {"evaluations": {**noted, **figures}})
-    vault.audit.append(
-        "adapter_evaluated", {"adapter": entry.object_id, "dataset": data.object_id, "split": split}
-    )
+    document = note_evaluation(vault, entry, data, split, outcome.result)
     if answers or show > 0:
         document["answers"] = _answers(outcome.result, None if answers else show)
     document |= {
@@ -87,7 +77,26 @@ def evaluate(
     return document
 
 
-def _document(result: dict[str, Any]) -> dict[str, Any]:
+def note_evaluation(
+    vault: Vault, adapter: Entry, dataset: Entry, split: str, result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Note an evaluation's figures with its adapter and return them; no answers among them."""
+    document = _document(result)
+    figures: dict[str, Any] = {
+        side: {name: value for name, value in document[side].items() if name != "confusion"}
+        for side in ("base", "adapter")
+    }
+    figures |= {"records": document["records"], "tokens": document["tokens"]}
+    noted = adapter.record["metrics"].get("evaluations", {})
+    add_metrics(vault, adapter, {"evaluations": {**noted, f"{dataset.name}/{split}": figures}})
+    vault.audit.append(
+        "adapter_evaluated",
+        {"adapter": adapter.object_id, "dataset": dataset.object_id, "split": split},
+    )
+    return document
+
+
+def _document(result: Mapping[str, Any]) -> dict[str, Any]:
     wanted = None
     sides = {}
     labelled = result["kind"] == "classification"
@@ -105,7 +114,7 @@ def _document(result: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _answers(result: dict[str, Any], count: int | None) -> dict[str, Any]:
+def _answers(result: Mapping[str, Any], count: int | None) -> dict[str, Any]:
     return {
         "base": result["base"]["answers"][:count],
         "adapter": result["adapter"]["answers"][:count],

@@ -12,7 +12,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.adapters.evaluating import note_evaluation
 from workbench.adapters.manifest import AdapterManifest
+from workbench.adapters.results import read_result
 from workbench.adapters.short_jobs import forget_owner, is_owned
 from workbench.adapters.storage import is_published, read_manifest
 from workbench.durable import STAGE_PREFIX
@@ -121,24 +123,36 @@ def _sweep_short_jobs(vault: Vault, states: list[RunState]) -> None:
         # Looked at again: it may have been launched since the list was made.
         if not current_state(folder.path).is_over:
             continue
-        if state.kind == "export":
-            _sweep_stage(vault, folder)
+        with contextlib.suppress(VaultDamaged, NotFound, OSError):
+            sealed = _sealed_spec(vault, folder)
+            if state.kind == "export":
+                _remove_stage(Path(sealed["out"]))
+            elif state.kind == "evaluate" and state.state == "finished":
+                _note_evaluation(vault, folder, sealed)
         with contextlib.suppress(Busy, NotFound):
             remove_run(vault, state.run)
         forget_owner(vault, state.run)
 
 
-def _sweep_stage(vault: Vault, folder: JobFolder) -> None:
-    """Remove the stage that a dead export left beside its target."""
-    try:
-        key, path = vault.key(folder.run), folder.sealed_spec_file
-        body = (
-            read_sealed(path, key, SPEC).read()
-            if is_sealed_file(path)
-            else open_blob(key, SPEC, path.read_bytes())
-        )
-    except (VaultDamaged, NotFound, OSError):
-        return
-    stage = Path(json.loads(body).get("out", ""))
+def _sealed_spec(vault: Vault, folder: JobFolder) -> dict[str, Any]:
+    key, path = vault.key(folder.run), folder.sealed_spec_file
+    body = (
+        read_sealed(path, key, SPEC).read()
+        if is_sealed_file(path)
+        else open_blob(key, SPEC, path.read_bytes())
+    )
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def _remove_stage(stage: Path) -> None:
+    """Remove what a dead export left beside its target; nothing that has another name."""
     if stage.name.startswith(STAGE_PREFIX) and stage.is_dir() and not stage.is_symlink():
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _note_evaluation(vault: Vault, folder: JobFolder, sealed: dict[str, Any]) -> None:
+    adapter = vault.catalogue.get("adapter", sealed["adapter"]["object_id"])
+    data = vault.catalogue.get("dataset", sealed["dataset"]["object_id"])
+    result = read_result(folder.path, vault.key(folder.run))
+    note_evaluation(vault, adapter, data, sealed["split"], result)

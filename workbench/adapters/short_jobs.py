@@ -65,6 +65,19 @@ class JobOutcome:
 def run_job(vault: Vault, job: ShortJob, progress: Progress | None = None) -> JobOutcome:
     """Run a job to its end and return its result; its folder and its key are gone then.
 
+    Raises:
+        WorkbenchError: as `awaited_job`.
+    """
+    with awaited_job(vault, job, progress) as outcome:
+        return outcome
+
+
+@contextlib.contextmanager
+def awaited_job(
+    vault: Vault, job: ShortJob, progress: Progress | None = None
+) -> Iterator[JobOutcome]:
+    """Run a job to its end and yield its result; its folder and key go when the block ends.
+
     An interrupt (Ctrl+C) stops the job.
 
     Raises:
@@ -75,26 +88,19 @@ def run_job(vault: Vault, job: ShortJob, progress: Progress | None = None) -> Jo
     run_id = new_id("ru")
     with _owned(vault, run_id):
         run_key = vault.new_key(run_id)
-        keyed = [name for name in job.objects.values() if name.startswith(("ds-", "ad-"))]
-        spec = RunSpec(
-            run=run_id,
-            kind=job.kind,
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            device=probe_hardware().device,
-            objects=dict(job.objects),
-        )
         try:
-            folder = create_run(vault, spec, job.sealed)
+            folder = create_run(vault, _spec(run_id, job), job.sealed)
         except BaseException:
             vault.shred(run_id)
             raise
         try:
+            keyed = [name for name in job.objects.values() if name.startswith(("ds-", "ad-"))]
             keys = [run_key, *(vault.key(name) for name in dict.fromkeys(keyed))]
             launch(folder, keys, read=job.read, write=job.write)
             state = follow(folder, _telling(progress), poll_seconds=_POLL_SECONDS)
             if state.state != "finished":
                 raise failure(state)
-            return JobOutcome(read_result(folder, run_key), state)
+            yield JobOutcome(read_result(folder, run_key), state)
         except BaseException:
             # Whoever waited is gone: so is the reason for the job.
             stop(vault.home, run_id, grace_seconds=_STOP_SECONDS)
@@ -102,6 +108,16 @@ def run_job(vault: Vault, job: ShortJob, progress: Progress | None = None) -> Jo
         finally:
             with contextlib.suppress(Busy):
                 remove_run(vault, run_id)
+
+
+def _spec(run_id: str, job: ShortJob) -> RunSpec:
+    return RunSpec(
+        run=run_id,
+        kind=job.kind,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        device=probe_hardware().device,
+        objects=dict(job.objects),
+    )
 
 
 def is_owned(vault: Vault, run_id: str) -> bool:

@@ -6,13 +6,16 @@ target appears all at once, or not at all.
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import durable
 from workbench.adapters.bases import base_of
-from workbench.adapters.short_jobs import JobOutcome, ShortJob, run_job
+from workbench.adapters.short_jobs import JobOutcome, ShortJob, awaited_job
 from workbench.errors import BadInput, NotFound
 from workbench.exports.contract import ExportRequest
 from workbench.exports.preflight import check_room, check_target
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 _BFLOAT16_BYTES = 2
+_ABANDONED_SECONDS = 900.0
 # Held out from training, in the order of preference.
 _SPLITS = ("validation", "test")
 
@@ -61,26 +65,40 @@ def export_adapter(
     merged = request.target == "safetensors"
     parameters = int(model.record["facts"]["parameters"])
     check_room(place, parameters * _BFLOAT16_BYTES if merged else int(entry.record["bytes"]))
-    try:
-        with durable.staged_folder(place) as stage:
-            outcome = run_job(vault, _job(vault, request, entry, model, stage), progress)
-            if progress is not None:
-                progress(0, 0, "describing")
-            about = Description(
-                name=entry.name,
-                record=entry.record,
-                family=str(model.record["facts"]["family"]),
-                request=request,
-                fidelity=outcome.result["fidelity"],
-                vault_public_key=vault.audit.public_key,
-            )
-            describe(stage, about)
-            files = sign_folder(stage, vault.audit.sign, vault.audit.public_key)
-            _make_way(place)
-    except FileExistsError as error:
-        raise _filled(place) from error
+    _sweep_empty_stages(place)
+    # The run goes last, after the folder is published: it is what names the stage, so that the
+    # next unlock finds and sweeps it should this process be killed.
+    with contextlib.ExitStack() as run:
+        try:
+            with durable.staged_folder(place) as stage:
+                job = _job(vault, request, entry, model, stage)
+                outcome = run.enter_context(awaited_job(vault, job, progress))
+                if progress is not None:
+                    progress(0, 0, "describing")
+                about = Description(
+                    name=entry.name,
+                    record=entry.record,
+                    family=str(model.record["facts"]["family"]),
+                    request=request,
+                    fidelity=outcome.result["fidelity"],
+                    vault_public_key=vault.audit.public_key,
+                )
+                describe(stage, about)
+                files = sign_folder(stage, vault.audit.sign, vault.audit.public_key)
+                _make_way(place)
+        except FileExistsError as error:
+            raise _filled(place) from error
     _log(vault, entry, request, files)
     return _document(outcome, files)
+
+
+def _sweep_empty_stages(place: Path) -> None:
+    """Remove empty stages of this target that a process left which died before its job began."""
+    for stage in place.parent.glob(f"{glob.escape(durable.STAGE_PREFIX + place.name)}-*"):
+        old = time.time() - stage.lstat().st_mtime > _ABANDONED_SECONDS
+        if old and stage.is_dir() and not stage.is_symlink():
+            with contextlib.suppress(OSError):  # not empty: the unlock's sweep decides
+                stage.rmdir()
 
 
 def _job(vault: Vault, request: ExportRequest, entry: Entry, model: Entry, stage: Path) -> ShortJob:
