@@ -63,10 +63,11 @@ def test_ten_kills_at_random_moments_change_no_bit(place: Workplace, expected: s
     for number in range(KILLS):
         before = _sequence(run)
         pid = run.launch()
-        # Every third kill comes while the run is still coming back.
-        early = number % 3 == 2
-        run.wait("loading" if early else "evaluated", "step", after=before)
-        time.sleep(draw.uniform(0.0, 0.4))
+        run.wait("loading", after=before)
+        # Every third kill comes while the run is still coming back; the others a few steps later.
+        if number % 3 != 2:
+            _wait_for_steps(run, draw.randint(1, 3), after=before)
+        time.sleep(draw.uniform(0.0, 0.2))
         _kill(run, pid)
         places.append(run.types()[-1])
         assert "finished" not in places, f"seed {seed}: it ended before it was killed {places}"
@@ -74,6 +75,17 @@ def test_ten_kills_at_random_moments_change_no_bit(place: Workplace, expected: s
     run.finish()
     assert adapter_digest(run) == expected, f"seed {seed}: killed after {places}"
     assert not list(run.folder.rglob(".stage-*"))
+
+
+def _wait_for_steps(run: TinyRun, count: int, *, after: int) -> None:
+    end = time.monotonic() + 120
+    while True:
+        new = [event for event in run.events() if event["seq"] > after]
+        if sum(event["type"] == "step" for event in new) >= count:
+            return
+        assert not any(event["type"] == "failed" for event in new), new[-1]
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 def _kill_when(run: TinyRun, seen: Callable[[], bool]) -> None:
@@ -88,7 +100,7 @@ def _kill_when(run: TinyRun, seen: Callable[[], bool]) -> None:
 def test_killed_while_a_checkpoint_is_written(place: Workplace, expected: str) -> None:
     run = place.new_run(3, **COURSE)
     folder = run.folder / "checkpoints"
-    for _ in range(3):
+    for _ in range(2):
         with contextlib.suppress(ProcessLookupError):
             _kill_when(run, lambda: any(folder.glob(".stage-*")) or "finished" in run.types())
     run.launch()
