@@ -90,6 +90,7 @@ def test_evaluation_compares_and_leaves_nothing_behind(library: Library) -> None
     assert answer not in json.dumps(noted)
 
 
+@pytest.mark.slow
 def test_base_and_adapter_answer_side_by_side(library: Library) -> None:
     question, lesson = LESSONS[0]
     document = chat(
@@ -107,7 +108,7 @@ def test_base_and_adapter_answer_side_by_side(library: Library) -> None:
     assert tuned["seconds"] > 0
 
 
-@pytest.mark.parametrize("target", ["peft", "safetensors"])
+@pytest.mark.parametrize("target", [pytest.param("peft", marks=pytest.mark.slow), "safetensors"])
 def test_an_export_carries_its_proof(library: Library, tmp_path: Path, target: str) -> None:
     out = tmp_path / "handed-out"
     document = export_adapter(library.vault, "tuned", target=target, out=out)
@@ -171,6 +172,7 @@ def test_refusals_before_anything_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "link"]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_leaves_no_stage(library: Library, tmp_path: Path) -> None:
     path = next(library.vault.adapters_folder.iterdir()) / "adapter.sealed"
     good = path.read_bytes()

@@ -153,7 +153,6 @@ class _Job:
             str(self.stage),
             dtype="auto",
             device_map={"": str(device)},
-            attn_implementation="sdpa",
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
