@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from tests.fixtures import tiny
 from workbench.engine.generation import Decoding, Ends, continue_prompts
 
 PAD = 0
@@ -54,6 +55,21 @@ def test_batches_decode_as_single_prompts_do(model: Any) -> None:
     )
     assert [(list(c.ids), c.ended) for c in found] == wanted
     assert seen == [3, 5]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_every_family_decodes_in_batches(family: str) -> None:
+    """Sliding windows (8 tokens here) keep caches of their own, which rows leave too."""
+    torch.manual_seed(5)
+    config = tiny.config_of(family, vocab=48, width=64)
+    config.initializer_range = 0.3
+    tall = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    free = [slow_greedy(tall, p, 14, set())[0] for p in PROMPTS]
+    eos = {free[0][4], free[2][1]}
+    wanted = [slow_greedy(tall, p, 14, eos) for p in PROMPTS]
+    found = continue_prompts(tall, PROMPTS, Ends(eos, PAD, 64), Decoding(14), batch=3)
+    assert [(list(c.ids), c.ended) for c in found] == wanted
 
 
 def test_an_answer_that_never_ends_is_capped(model: Any) -> None:
