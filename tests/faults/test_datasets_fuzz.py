@@ -54,7 +54,7 @@ def test_files_of_hostile_pieces(tmp_path: Path, suffix: str) -> None:
     rng = random.Random(99)
     starts = [b"text\n", b"text,label\n", b"messages\n", b'{"text": "a"}\n', b""]
     path = tmp_path / f"data{suffix}"
-    for _ in range(3000):
+    for _ in range(1000):
         body = b"".join(rng.choice(_PIECES) for _ in range(rng.randrange(60)))
         path.write_bytes(rng.choice(starts) + body)
         began = time.monotonic()
@@ -87,4 +87,4 @@ def test_large_hostile_files_take_linear_time(tmp_path: Path, suffix: str, body:
     path.write_bytes((b"text,label\n" if suffix == ".csv" else b'{"text": "a"}\n') + body)
     began = time.process_time()
     _feed(path, random.Random(1))
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 30
