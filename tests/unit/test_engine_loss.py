@@ -131,6 +131,15 @@ def test_attention_by_record_equals_masked_attention(family: str) -> None:
     assert honours_records(passes.model) is (family != "gemma2")
 
 
+def test_the_short_forward_is_that_of_peft() -> None:
+    rows = [_examples(7, 512)]
+    passes, trained = _passes("qwen2")
+    short = _gradient(passes, trained, [rows])
+    for module in passes.model.modules():
+        module.__dict__.pop("forward", None)
+    _assert_same(short, _gradient(passes, trained, [rows]))
+
+
 def test_a_leak_between_records_would_be_seen() -> None:
     """The comparison above has teeth: one record made of two gives another loss."""
     passes, trained = _passes("llama")
@@ -204,7 +213,7 @@ def _one_thread() -> Any:
 
 
 def test_loaded_adapter_speaks_as_the_trained_one(tmp_path: Path) -> None:
-    """What is published, loaded on a fresh base, gives the same loss to the bit."""
+    """What is published, loaded on a fresh base by peft's own code, gives the same loss."""
     from workbench.adapters.storage import StoredAdapter
     from workbench.engine.loading import load_base
     from workbench.engine.tensorfile import stream_tensors
@@ -225,5 +234,6 @@ def test_loaded_adapter_speaks_as_the_trained_one(tmp_path: Path) -> None:
     again = load_base(spec, method="qlora")
     loaded = lora.load_adapter(again.model, stored, "ad-1")
     found = score(Passes(loaded, again.device, again.compute), examples, pad_id=0)
-    assert found == wanted
+    assert found.tokens == wanted.tokens
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-3)
     assert not any(str(tmp_path) in str(value) for value in stored.config.values())
