@@ -13,7 +13,7 @@ Ending = Literal["pause", "stop"]
 _INTERVAL_SECONDS = 0.2
 
 
-class Interrupted(Exception):  # noqa: N818  not an error: someone asked for it
+class Interrupted(Exception):
     """The job was asked to pause or to stop; raised where work can be left."""
 
     def __init__(self, ending: Ending) -> None:
