@@ -129,7 +129,7 @@ def test_pause_frees_the_process_and_resume_goes_on(place: Workplace, expected: 
     run.ask("resume")
     run.launch()
     assert run.wait("resumed", after=paused["seq"])["step"] == paused["step"]
-    run.finish()
+    run.finish(after=paused["seq"])
     assert adapter_digest(run) == expected
 
 
