@@ -16,8 +16,17 @@ import torch
 from safetensors.torch import save_file
 from starter_recipe import pretrain
 from starter_recipe.corpus import HELD_OUT_SEED, TRAINING_SEED
+from starter_recipe.dice import listed
 from starter_recipe.pretrain import Progress
-from starter_recipe.tokens import CONTEXT, END, PAD, save_tokenizer, train_tokenizer, write_json
+from starter_recipe.tokens import (
+    CONTEXT,
+    END,
+    PAD,
+    save_tokenizer,
+    token_id,
+    train_tokenizer,
+    write_json,
+)
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
@@ -38,14 +47,14 @@ def save_model(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> N
     partial = folder / "model.safetensors.partial"
     save_file(weights, partial, metadata={"format": "pt"})
     partial.replace(folder / "model.safetensors")
-    end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
+    end, pad = token_id(tokenizer, END), token_id(tokenizer, PAD)
     config = json.loads(model.config.to_json_string(use_diff=False))
-    kept = (
+    kept = listed(
         "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads "
         "num_key_value_heads head_dim vocab_size max_position_embeddings rms_norm_eps hidden_act "
         "tie_word_embeddings attention_bias mlp_bias rope_parameters bos_token_id eos_token_id "
         "pad_token_id"
-    ).split()
+    )
     write_json(
         folder / "config.json",
         {
@@ -61,6 +70,54 @@ def save_model(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> N
     )
 
 
+class Log:
+    """Prints progress and, every so often, writes the model as it stands with its record."""
+
+    def __init__(self, tokenizer: Tokenizer, steps: int, folder: Path) -> None:
+        self._tokenizer = tokenizer
+        self._steps = steps
+        self._folder = folder
+        self._held_out = pretrain.held_out_batches(tokenizer, _HELD_OUT_BATCHES)
+        self._first_losses: list[float] = []
+        self._curve: list[dict[str, float]] = []
+
+    def __call__(self, model: LlamaForCausalLM, progress: Progress) -> None:
+        """Take note of one finished step."""
+        if progress.step <= FIRST_STEPS:
+            self._first_losses.append(round(progress.loss, 5))
+        last = progress.step == self._steps
+        if progress.step % 25 == 0 or last:
+            pace = progress.tokens / progress.seconds
+            print(f"step {progress.step} loss {progress.loss:.3f} {pace:.0f} tokens/s", flush=True)
+        if progress.step % 200 == 0 or last:
+            loss = round(pretrain.held_out_loss(model, self._held_out), 4)
+            self._curve.append({"step": progress.step, "tokens": progress.tokens, "loss": loss})
+            print(f"step {progress.step} held-out {loss}", flush=True)
+            save_model(model, self._tokenizer, self._folder)
+            write_json(self._folder / "training.json", self._record(progress))
+
+    def _record(self, progress: Progress) -> dict[str, object]:
+        return {
+            "steps": progress.step,
+            "steps_planned": self._steps,
+            "tokens": progress.tokens,
+            "documents_dropped": progress.documents_dropped,
+            "batch": [pretrain.ROWS, pretrain.LENGTH],
+            "peak_learning_rate": pretrain.PEAK_RATE,
+            "seeds": {
+                "text": TRAINING_SEED,
+                "held_out_text": HELD_OUT_SEED,
+                "weights": pretrain.MODEL_SEED,
+            },
+            "threads": torch.get_num_threads(),
+            "seconds": round(progress.seconds),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+            "held_out": self._curve,
+            "first_losses": self._first_losses,
+        }
+
+
 def main() -> None:
     """Parse the arguments and build."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -69,50 +126,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL, help="folder to write")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-
     tokenizer = train_tokenizer()
     save_tokenizer(tokenizer, options.out)
-    held_out = pretrain.held_out_batches(tokenizer, _HELD_OUT_BATCHES)
-    losses: list[float] = []
-    curve: list[dict[str, float]] = []
-    last: list[Progress] = []
-
-    def report(model: LlamaForCausalLM, progress: Progress) -> None:
-        losses.append(progress.loss)
-        last[:] = [progress]
-        final = progress.step == options.steps
-        if progress.step % 25 == 0 or final:
-            pace = progress.tokens / progress.seconds
-            print(f"step {progress.step} loss {progress.loss:.3f} {pace:.0f} tokens/s", flush=True)
-        if progress.step % 200 == 0 or final:
-            loss = pretrain.held_out_loss(model, held_out)
-            curve.append({"step": progress.step, "tokens": progress.tokens, "held_out": loss})
-            print(f"step {progress.step} held-out {loss:.4f}", flush=True)
-            save_model(model, tokenizer, options.out)
-
-    pretrain.train(tokenizer, options.steps, report=report)
-    write_json(
-        options.out / "training.json",
-        {
-            "steps": options.steps,
-            "tokens": last[0].tokens,
-            "documents_dropped": last[0].documents_dropped,
-            "batch": [pretrain.ROWS, pretrain.LENGTH],
-            "learning_rates": {"muon": pretrain.MUON_RATE, "adamw": pretrain.ADAMW_RATE},
-            "seeds": {
-                "text": TRAINING_SEED,
-                "held_out_text": HELD_OUT_SEED,
-                "weights": pretrain.MODEL_SEED,
-            },
-            "threads": options.threads,
-            "seconds": round(last[0].seconds),
-            "torch": torch.__version__,
-            "machine": platform.machine(),
-            "vocabulary_used": tokenizer.get_vocab_size(),
-            "held_out": curve,
-            "first_losses": [round(loss, 5) for loss in losses[:FIRST_STEPS]],
-        },
-    )
+    pretrain.train(tokenizer, options.steps, report=Log(tokenizer, options.steps, options.out))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def measure(folder: Path, count: int, show: int) -> dict[str, float | int]:
     steps = json.loads((folder / "training.json").read_text())["steps"]
     known = quality.training_hashes(tokenizer, steps)
     for each in written[:show]:
-        print(f"[{each.kind}] {tokenizer.decode(each.prompt)!r}\n  -> {tokenizer.decode(each.ids)!r}")
+        print(
+            f"[{each.kind}] {tokenizer.decode(each.prompt)!r}\n  -> {tokenizer.decode(each.ids)!r}"
+        )
     copies = [each for each in written if quality.copied(each.ids, known)]
     for each in copies:
         print(f"copy: {tokenizer.decode(each.ids)!r}")

@@ -20,12 +20,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from starter_recipe import triage
 from starter_recipe.dice import Dice
-from starter_recipe.tokens import ASSISTANT, END, PAD, USER
+from starter_recipe.tokens import ASSISTANT, END, PAD, USER, token_id
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 MODEL = Path(__file__).resolve().parents[2] / "workbench" / "starter" / "model"
-ROWS, LENGTH = 8, 256
+
 LINE = re.compile(
     r"URGENCY: (?P<URGENCY>[a-z ]+) \| DEPT: (?P<DEPT>[a-z ]+) \| ACTION: (?P<ACTION>[a-z ]+)"
 )
@@ -47,7 +47,9 @@ def load(folder: Path, nf4: bool) -> Any:
     import bitsandbytes as bnb
 
     quantised = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     model = AutoModelForCausalLM.from_pretrained(
@@ -66,12 +68,16 @@ def encode(tokenizer: Tokenizer, record: triage.Record) -> Pair:
     return tokenizer.encode(prompt).ids, tokenizer.encode(record.answer + END).ids
 
 
-def batches(pairs: list[Pair], pad: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Padded batches of whole records, about ROWS x LENGTH tokens each."""
-    made, width, part = [], 0, []
+def batches(
+    pairs: list[Pair], pad: int, size: int = 2048
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Padded batches of whole records, of at most ``size`` tokens each."""
+    made: list[tuple[torch.Tensor, torch.Tensor]] = []
+    part: list[Pair] = []
+    width = 0
     for pair in pairs:
         longest = max(width, len(pair[0]) + len(pair[1]))
-        if part and longest * (len(part) + 1) > ROWS * LENGTH:
+        if part and longest * (len(part) + 1) > size:
             made.append(_tensors(part, pad))
             part, longest = [], len(pair[0]) + len(pair[1])
         part.append(pair)
@@ -101,14 +107,19 @@ def answer_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Te
 def evaluate(model: Any, tokenizer: Tokenizer, records: list[triage.Record]) -> dict[str, float]:
     """Loss, share of answers that parse, and share of field values that are right."""
     model.eval()
-    end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
+    end, pad = token_id(tokenizer, END), token_id(tokenizer, PAD)
     pairs = [encode(tokenizer, record) for record in records]
     losses = [float(answer_loss(model, *batch)) for batch in batches(pairs, pad)]
     width = max(len(prompt) for prompt, _ in pairs)
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt, _ in pairs])
     output = model.generate(
-        input_ids=ids, attention_mask=(ids != pad).long(), do_sample=False, max_new_tokens=40,
-        max_length=None, eos_token_id=end, pad_token_id=pad,
+        input_ids=ids,
+        attention_mask=ids.ne(pad).long(),
+        do_sample=False,
+        max_new_tokens=40,
+        max_length=None,
+        eos_token_id=end,
+        pad_token_id=pad,
     )
     met, hits = 0, Counter[str]()
     for record, row in zip(records, output[:, width:].tolist(), strict=True):
@@ -138,22 +149,24 @@ def majority(train: list[triage.Record], held_out: list[triage.Record]) -> float
     return hits / (len(truth) * len(triage.FIELDS))
 
 
-def fit(model: Any, pairs: list[Pair], pad: int, epochs: int, peak: float) -> dict[str, float]:
+def fit(
+    model: Any, pairs: list[Pair], pad: int, epochs: int, peak: float, size: int
+) -> dict[str, float]:
     """Train the adapter: AdamW, five warm-up steps, cosine to nothing."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=peak, weight_decay=0.0)
-    order = random.Random(7)  # noqa: S311
-    per_epoch = len(batches(pairs, pad))
+    order = random.Random(7)
+    per_epoch = len(batches(pairs, pad, size))
     total, step, tokens, begin = per_epoch * epochs, 0, 0, time.monotonic()
     first = last = 0.0
     for _ in range(epochs):
         order.shuffle(pairs)
-        for ids, labels in batches(pairs, pad):
+        for ids, labels in batches(pairs, pad, size):
             rate = min((step + 1) / 5, 0.5 * (1 + math.cos(math.pi * min(1.0, step / total))))
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate
             loss = answer_loss(model, ids, labels)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -162,8 +175,12 @@ def fit(model: Any, pairs: list[Pair], pad: int, epochs: int, peak: float) -> di
             step, tokens = step + 1, tokens + int((ids != pad).sum())
     seconds = time.monotonic() - begin
     return {
-        "loss_first": first, "loss_last": last, "steps": step, "tokens": tokens,
-        "seconds": seconds, "tokens_per_second": tokens / seconds,
+        "loss_first": first,
+        "loss_last": last,
+        "steps": step,
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
     }
 
 
@@ -174,6 +191,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=2048, help="tokens, padding included")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="bfloat16 base instead of NF4")
     options = parser.parse_args()
@@ -185,7 +203,7 @@ def main() -> None:
     unseen = triage.unseen_records(dice, triage.UNSEEN)
     held_out, train = ordinary[:72], ordinary[108:]
     tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
-    pad = tokenizer.token_to_id(PAD)
+    pad = token_id(tokenizer, PAD)
     model = load(options.model, nf4=not options.plain)
     found: dict[str, object] = {"base": evaluate(model, tokenizer, held_out)}
     lora = LoraConfig(
@@ -193,7 +211,7 @@ def main() -> None:
     )
     model = get_peft_model(model, lora)
     pairs = [encode(tokenizer, record) for record in train]
-    found["train"] = fit(model, pairs, pad, options.epochs, options.rate)
+    found["train"] = fit(model, pairs, pad, options.epochs, options.rate, options.batch)
     found["adapter"] = evaluate(model, tokenizer, held_out)
     found["adapter_unseen"] = evaluate(model, tokenizer, unseen)
     found["majority"] = majority(train, held_out)

@@ -31,8 +31,14 @@ FRAUD = Team(
         "*shredding* of old papers",
     ),
     steps=(
-        "block the card", "freeze the account", "read the access log", "call the shop",
-        "file a report", "issue a new card", "reset the login", "save the message as proof",
+        "block the card",
+        "freeze the account",
+        "read the access log",
+        "call the shop",
+        "file a report",
+        "issue a new card",
+        "reset the login",
+        "save the message as proof",
     ),
 )
 LOANS = Team(
@@ -64,8 +70,14 @@ LOANS = Team(
         "a *collateral* form",
     ),
     steps=(
-        "check the contract", "work out the new rate", "ask for a pay slip", "send the offer again",
-        "note the due date", "speak with the lender", "print the schedule", "value the house",
+        "check the contract",
+        "work out the new rate",
+        "ask for a pay slip",
+        "send the offer again",
+        "note the due date",
+        "speak with the lender",
+        "print the schedule",
+        "value the house",
     ),
 )
 PAYMENTS = Team(
@@ -97,8 +109,14 @@ PAYMENTS = Team(
         "an *invoice* template",
     ),
     steps=(
-        "trace the transfer", "recall the money", "compare both bookings", "write to the other bank",
-        "correct the number", "credit the sum", "stop the next debit", "print a proof",
+        "trace the transfer",
+        "recall the money",
+        "compare both bookings",
+        "write to the other bank",
+        "correct the number",
+        "credit the sum",
+        "stop the next debit",
+        "print a proof",
     ),
 )
 SAVINGS = Team(
@@ -130,8 +148,14 @@ SAVINGS = Team(
         "a *coin* counting day",
     ),
     steps=(
-        "look up the balance", "explain the term", "book the interest", "check the certificate",
-        "move the money", "compare two plans", "prepare the form", "count the units",
+        "look up the balance",
+        "explain the term",
+        "book the interest",
+        "check the certificate",
+        "move the money",
+        "compare two plans",
+        "prepare the form",
+        "count the units",
     ),
 )
 TEAMS = (FRAUD, LOANS, PAYMENTS, SAVINGS)

@@ -35,8 +35,14 @@ CARDIOLOGY = Team(
         "a *cholesterol* reading",
     ),
     steps=(
-        "take a heart trace", "listen to the heart", "measure the pulse twice", "order a blood test",
-        "fit a small monitor", "compare old results", "ask about family history", "review the tablets",
+        "take a heart trace",
+        "listen to the heart",
+        "measure the pulse twice",
+        "order a blood test",
+        "fit a small monitor",
+        "compare old results",
+        "ask about family history",
+        "review the tablets",
     ),
 )
 DERMATOLOGY = Team(
@@ -68,8 +74,13 @@ DERMATOLOGY = Team(
         "harmless *freckles*",
     ),
     steps=(
-        "look at the skin under a lens", "take a small sample", "clean and dress the area",
-        "prescribe a cream", "photograph the spot", "test for allergy", "mark the edge with a pen",
+        "look at the skin under a lens",
+        "take a small sample",
+        "clean and dress the area",
+        "prescribe a cream",
+        "photograph the spot",
+        "test for allergy",
+        "mark the edge with a pen",
         "ask about soap and pets",
     ),
 )
@@ -102,8 +113,14 @@ ORTHOPAEDICS = Team(
         "*posture* advice",
     ),
     steps=(
-        "take an X-ray", "test how far the joint moves", "put on a splint", "renew the bandage",
-        "show two stretches", "measure both sides", "book the gym room", "check feeling in the toes",
+        "take an X-ray",
+        "test how far the joint moves",
+        "put on a splint",
+        "renew the bandage",
+        "show two stretches",
+        "measure both sides",
+        "book the gym room",
+        "check feeling in the toes",
     ),
 )
 OPHTHALMOLOGY = Team(
@@ -135,8 +152,14 @@ OPHTHALMOLOGY = Team(
         "a *squint* seen since birth",
     ),
     steps=(
-        "read the letter chart", "measure eye pressure", "rinse the eye", "look at the retina",
-        "widen the pupil", "check each eye alone", "fit an eye shield", "note the old lens strength",
+        "read the letter chart",
+        "measure eye pressure",
+        "rinse the eye",
+        "look at the retina",
+        "widen the pupil",
+        "check each eye alone",
+        "fit an eye shield",
+        "note the old lens strength",
     ),
 )
 TEAMS = (CARDIOLOGY, DERMATOLOGY, ORTHOPAEDICS, OPHTHALMOLOGY)

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from starter_recipe.dice import Dice
+from starter_recipe.drills import drill, roll_call
 from starter_recipe.errands import errand_prose
 from starter_recipe.notes import note, plain_note
 from starter_recipe.scenes import draw_scene
-from starter_recipe.talks import talk
+from starter_recipe.talks import as_messages, talk
 
 TRAINING_SEED = 20_261
 HELD_OUT_SEED = 77_003
 _PLAIN_SHARE = 0.3
 _PLAIN_KINDS = (plain_note, plain_note, plain_note, note, errand_prose)
+_DRILL_SHARE = 0.12
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,12 @@ def documents(seed: int) -> Iterator[Document]:
     dice = Dice(seed)
     while True:
         scene = draw_scene(dice)
-        if dice.chance(_PLAIN_SHARE):
+        if dice.chance(_DRILL_SHARE):
+            if dice.chance(0.25):
+                yield Document(text=roll_call(dice, scene))
+            else:
+                yield Document(messages=as_messages(drill(dice, scene)))
+        elif dice.chance(_PLAIN_SHARE):
             yield Document(text=dice.pick(_PLAIN_KINDS)(dice, scene))
         else:
-            yield Document(messages=tuple(talk(dice, scene)))
+            yield Document(messages=talk(dice, scene))

@@ -47,6 +47,11 @@ class Dice:
             pattern = expanded
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The items of ``text``: parted by bars where it has some, by white space where not."""
+    return tuple(text.split("|" if "|" in text else None))
+
+
 def sentence_case(text: str) -> str:
     """``text`` with a capital after each full stop, question mark and line break."""
     return _SENTENCE_START.sub(lambda match: match.group(1) + match.group(2).upper(), text)

@@ -3,44 +3,46 @@
 They widen the vocabulary beyond the matters of the teams and have no team of their own.
 """
 
-from starter_recipe.dice import Dice, sentence_case
+from starter_recipe.dice import Dice, listed, sentence_case
 from starter_recipe.scenes import Scene
 
-THINGS = (
-    "envelopes|folders|staplers|notebooks|pencils|markers|erasers|rulers|calculators|stamps|labels"
-    "|boxes|candles|batteries|cables|chargers|speakers|cameras|projectors|blankets|pillows|towels"
-    "|gloves|masks|aprons|syringes|bandages|thermometers|crutches|wheelchairs|stretchers|bottles"
-    "|cups|plates|forks|spoons|knives|kettles|teapots|trays|baskets|buckets|brooms|ladders|hammers"
-    "|screws|nails|paint brushes|carpets|curtains|mirrors|clocks|cushions|benches|shelves|cabinets"
-    "|drawers|safes|umbrellas|raincoats|suitcases|backpacks|helmets|whistles|flags|posters|banners"
-    "|calendars|atlases|magazines|newspapers|dictionaries|manuals|tickets|vouchers|medals|ribbons"
-).split("|")
-FOODS = (
-    "apples|pears|bananas|oranges|grapes|cherries|sandwiches|salads|soups|noodles|dumplings|pies"
-    "|biscuits|muffins|pancakes|cheese rolls|olives|tomatoes|carrots|potatoes|mushrooms|lentils"
-    "|almonds|walnuts|yoghurts|puddings|lemonades|juices|coffees|teas"
-).split("|")
-COLOURS = "red blue green yellow brown grey white purple orange silver golden pink".split()
-QUALITIES = (
-    "small large narrow wide heavy light cheap sturdy plain bright quiet soft smooth round square "
-    "folding wooden metal plastic leather cotton spare clean simple modern"
-).split()
-TOPICS = (
-    "the summer party|the budget|fire safety|the new website|the rota|parking permits|the canteen"
-    "|recycling|the training week|the annual report|winter hours|the choir|the blood drive"
-    "|the open day|noise in the hall|the football match|the charity run|visitor passes"
-    "|the library corner|first aid|the archive move|the painting of the lobby|data protection"
-    "|the mentor scheme|the garden project|the survey|water filters|the language course"
-).split("|")
-WEATHER = (
-    "rain|snow|fog|a storm|bright sun|hail|thick clouds|a mild breeze|frost|a heat wave|drizzle"
-    "|strong wind"
-).split("|")
-PASTIMES = (
-    "swimming|hiking|painting|chess|cooking|gardening|cycling|knitting|fishing|singing|baking"
-    "|sailing|pottery|photography|juggling|skating|archery|dancing|reading novels|bird watching"
-).split("|")
-PARCELS = "parcel|letter|crate|package|envelope|bag|bundle|carton".split("|")
+THINGS = listed(
+    "envelopes|folders|staplers|notebooks|pencils|markers|erasers|rulers|calculators|stamps|"
+    "labels|boxes|candles|batteries|cables|chargers|speakers|cameras|projectors|blankets|"
+    "pillows|towels|gloves|masks|aprons|syringes|bandages|thermometers|crutches|wheelchairs|"
+    "stretchers|bottles|cups|plates|forks|spoons|knives|kettles|teapots|trays|baskets|buckets|"
+    "brooms|ladders|hammers|screws|nails|paint brushes|carpets|curtains|mirrors|clocks|"
+    "cushions|benches|shelves|cabinets|drawers|safes|umbrellas|raincoats|suitcases|backpacks|"
+    "helmets|whistles|flags|posters|banners|calendars|atlases|magazines|newspapers|"
+    "dictionaries|manuals|tickets|vouchers|medals|ribbons"
+)
+FOODS = listed(
+    "apples|pears|bananas|oranges|grapes|cherries|sandwiches|salads|soups|noodles|dumplings|"
+    "pies|biscuits|muffins|pancakes|cheese rolls|olives|tomatoes|carrots|potatoes|mushrooms|"
+    "lentils|almonds|walnuts|yoghurts|puddings|lemonades|juices|coffees|teas"
+)
+COLOURS = listed("red blue green yellow brown grey white purple orange silver golden pink")
+QUALITIES = listed(
+    "small large narrow wide heavy light cheap sturdy plain bright quiet soft smooth round "
+    "square folding wooden metal plastic leather cotton spare clean simple modern"
+)
+TOPICS = listed(
+    "the summer party|the budget|fire safety|the new website|the rota|parking permits|"
+    "the canteen|recycling|the training week|the annual report|winter hours|the choir|"
+    "the blood drive|the open day|noise in the hall|the football match|the charity run|"
+    "visitor passes|the library corner|first aid|the archive move|the painting of the lobby|"
+    "data protection|the mentor scheme|the garden project|the survey|water filters|"
+    "the language course"
+)
+WEATHER = listed(
+    "rain|snow|fog|a storm|bright sun|hail|thick clouds|a mild breeze|frost|a heat wave|"
+    "drizzle|strong wind"
+)
+PASTIMES = listed(
+    "swimming|hiking|painting|chess|cooking|gardening|cycling|knitting|fishing|singing|baking|"
+    "sailing|pottery|photography|juggling|skating|archery|dancing|reading novels|bird watching"
+)
+PARCELS = listed("parcel|letter|crate|package|envelope|bag|bundle|carton")
 
 
 def _words(dice: Dice, scene: Scene) -> dict[str, str]:
@@ -48,11 +50,18 @@ def _words(dice: Dice, scene: Scene) -> dict[str, str]:
     food, dish = dice.sample(FOODS, 2)
     return {
         **scene.words,
-        "thing": thing, "other": other, "food": food, "dish": dish,
-        "colour": dice.pick(COLOURS), "quality": dice.pick(QUALITIES),
-        "topic": dice.pick(TOPICS), "weather": dice.pick(WEATHER),
-        "hobby": dice.pick(PASTIMES), "parcel": dice.pick(PARCELS),
-        "count": str(2 + dice.below(97)), "count2": str(2 + dice.below(97)),
+        "thing": thing,
+        "other": other,
+        "food": food,
+        "dish": dish,
+        "colour": dice.pick(COLOURS),
+        "quality": dice.pick(QUALITIES),
+        "topic": dice.pick(TOPICS),
+        "weather": dice.pick(WEATHER),
+        "hobby": dice.pick(PASTIMES),
+        "parcel": dice.pick(PARCELS),
+        "count": str(2 + dice.below(97)),
+        "count2": str(2 + dice.below(97)),
         "minutes": str(10 + 5 * dice.below(16)),
     }
 
@@ -60,8 +69,8 @@ def _words(dice: Dice, scene: Scene) -> dict[str, str]:
 CHATS = (
     (
         "[order|get|buy] {count} {colour} {thing} [and|plus] {count2} {food} for {n}, {place}.",
-        "[done|very well]: {count} {colour} {thing} and {count2} {food} [go|are on the way] to {t}, "
-        "{place}.",
+        "[done|very well]: {count} {colour} {thing} and {count2} {food} [go|are on the way] to "
+        "{t}, {place}.",
         "I have [ordered|asked for] {count} {colour} {thing} for {t}. the {food}, {count2} in all, "
         "come to {place}.",
     ),
@@ -83,7 +92,8 @@ CHATS = (
     ),
     (
         "[thank|write a thank-you line to] {n} for the {count} {food} and the {colour} {thing}.",
-        "dear {t}, thank you for the {count} {food}. the {colour} {thing} are just right for {place}.",
+        "dear {t}, thank you for the {count} {food}. the {colour} {thing} are just "
+        "right for {place}.",
         "thank you, {t}, for {count} {food} and the {colour} {thing}. {ct} was glad too.",
     ),
     (

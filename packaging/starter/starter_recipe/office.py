@@ -31,8 +31,14 @@ FACILITIES = Team(
         "a *coat* hook",
     ),
     steps=(
-        "shut the main valve", "clear the floor", "call a plumber", "put up a barrier",
-        "order a spare part", "measure the frame", "change the bulb", "air the room",
+        "shut the main valve",
+        "clear the floor",
+        "call a plumber",
+        "put up a barrier",
+        "order a spare part",
+        "measure the frame",
+        "change the bulb",
+        "air the room",
     ),
 )
 IT_SUPPORT = Team(
@@ -64,8 +70,14 @@ IT_SUPPORT = Team(
         "a *keyboard* with quiet keys",
     ),
     steps=(
-        "restart the machine", "pull the cable", "restore the files", "scan the disk",
-        "renew the licence", "lend a spare device", "update the driver", "read the error code",
+        "restart the machine",
+        "pull the cable",
+        "restore the files",
+        "scan the disk",
+        "renew the licence",
+        "lend a spare device",
+        "update the driver",
+        "read the error code",
     ),
 )
 PAYROLL = Team(
@@ -97,8 +109,14 @@ PAYROLL = Team(
         "a *jubilee* gift",
     ),
     steps=(
-        "check the hours", "correct the entry", "run the pay again", "print a new slip",
-        "ask the manager", "compare with last month", "send the form", "note the leave days",
+        "check the hours",
+        "correct the entry",
+        "run the pay again",
+        "print a new slip",
+        "ask the manager",
+        "compare with last month",
+        "send the form",
+        "note the leave days",
     ),
 )
 TRAVEL = Team(
@@ -130,8 +148,14 @@ TRAVEL = Team(
         "an *aisle* seat wish",
     ),
     steps=(
-        "book another seat", "call the hotel", "send the papers", "ask the embassy",
-        "change the date", "claim the cost", "find a later train", "share the new route",
+        "book another seat",
+        "call the hotel",
+        "send the papers",
+        "ask the embassy",
+        "change the date",
+        "claim the cost",
+        "find a later train",
+        "share the new route",
     ),
 )
 TEAMS = (FACILITIES, IT_SUPPORT, PAYROLL, TRAVEL)

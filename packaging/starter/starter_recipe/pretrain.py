@@ -12,12 +12,11 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from starter_recipe.corpus import HELD_OUT_SEED, TRAINING_SEED, documents
-from starter_recipe.tokens import CONTEXT, END, PAD, VOCABULARY, document_text
+from starter_recipe.tokens import CONTEXT, END, PAD, VOCABULARY, document_text, token_id
 from starter_recipe.windows import WindowFilter
 
 ROWS, LENGTH = 8, 256
-MUON_RATE, ADAMW_RATE = 5e-3, 3e-3
-WARM_UP, COOL_DOWN = 50, 0.3
+PEAK_RATE, WARM_UP = 1.5e-3, 100
 MODEL_SEED = 4_096
 _BLOCK = 512  # documents tokenized and filtered together
 _IGNORED = -100
@@ -49,8 +48,8 @@ def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.token_to_id(END),
-        pad_token_id=tokenizer.token_to_id(PAD),
+        eos_token_id=token_id(tokenizer, END),
+        pad_token_id=token_id(tokenizer, PAD),
         attn_implementation="sdpa",
     )
     return LlamaForCausalLM(config)
@@ -61,7 +60,9 @@ def encoded(tokenizer: Tokenizer, seed: int, windows: WindowFilter | None) -> It
     stream = documents(seed)
     while True:
         texts = [document_text(document) for document in islice(stream, _BLOCK)]
-        rows = [entry.ids for entry in tokenizer.encode_batch_fast(texts) if len(entry.ids) <= LENGTH]
+        rows = [
+            entry.ids for entry in tokenizer.encode_batch_fast(texts) if len(entry.ids) <= LENGTH
+        ]
         yield from rows if windows is None else windows.fresh(rows)
 
 
@@ -127,36 +128,26 @@ def batch_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 
 
 def rate_at(step: int, steps: int) -> float:
-    """Share of the peak learning rate at 0-based ``step``: warm-up, plateau, linear to nothing."""
-    left = (steps - step) / max(1.0, steps * COOL_DOWN)
-    return min(1.0, (step + 1) / WARM_UP, left)
+    """Learning rate of 0-based ``step`` of ``steps``: warm-up, then linear to nothing."""
+    return PEAK_RATE * min((step + 1) / WARM_UP, (steps - step) / steps)
 
 
-def optimizers_of(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices, AdamW for the embedding and the norms."""
-    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+def optimizer_of(model: LlamaForCausalLM) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, norms do not."""
+    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
     norms = [weight for weight in model.parameters() if weight.ndim == 1]
-    embedding = [model.model.embed_tokens.weight]
-    muon = torch.optim.Muon(
-        [{"params": matrices, "initial_lr": MUON_RATE}],
-        lr=MUON_RATE,
-        weight_decay=0.05,
-        adjust_lr_fn="match_rms_adamw",
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}],
+        lr=PEAK_RATE,
+        betas=(0.9, 0.99),
+        fused=True,
     )
-    adamw = torch.optim.AdamW(
-        [
-            {"params": embedding, "weight_decay": 0.05, "initial_lr": ADAMW_RATE},
-            {"params": norms, "weight_decay": 0.0, "initial_lr": ADAMW_RATE},
-        ],
-        lr=ADAMW_RATE,
-        betas=(0.9, 0.95),
-    )
-    return [muon, adamw]
 
 
 def held_out_batches(tokenizer: Tokenizer, count: int) -> list[Batch]:
     """The first ``count`` batches of the held-out stream."""
-    stream = packed(encoded(tokenizer, HELD_OUT_SEED, None), tokenizer.token_to_id(PAD))
+    rows = encoded(tokenizer, HELD_OUT_SEED, None)
+    stream = packed(rows, token_id(tokenizer, PAD))
     return list(islice(stream, count))
 
 
@@ -189,23 +180,19 @@ def train(
     """Train for ``steps`` steps, or only the first ``stop_after`` of that schedule."""
     model = new_model(tokenizer)
     model.train()
-    optimizers = optimizers_of(model)
+    optimizer = optimizer_of(model)
     windows = WindowFilter()
-    stream = packed(encoded(tokenizer, TRAINING_SEED, windows), tokenizer.token_to_id(PAD))
+    stream = packed(encoded(tokenizer, TRAINING_SEED, windows), token_id(tokenizer, PAD))
     tokens, begin = 0, time.monotonic()
     for step, batch in enumerate(islice(stream, stop_after or steps)):
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * rate_at(step, steps)
+        tokens += batch.tokens
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(step, steps)
         loss = batch_loss(model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        tokens += batch.tokens
-        report(
-            model,
-            Progress(step + 1, float(loss.detach()), tokens, windows.dropped, time.monotonic() - begin),
-        )
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seconds = time.monotonic() - begin
+        report(model, Progress(step + 1, float(loss.detach()), tokens, windows.dropped, seconds))
     return model

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from starter_recipe import pretrain
 from starter_recipe.corpus import TRAINING_SEED, Document, documents
-from starter_recipe.tokens import ASSISTANT, END, PAD, render
+from starter_recipe.tokens import ASSISTANT, END, PAD, render, token_id
 from starter_recipe.windows import WindowFilter, window_hashes
 
 PROMPT_SEED = 31_337
@@ -58,15 +58,20 @@ def continuations(
     model: Any, tokenizer: Tokenizer, prompts: Sequence[tuple[str, list[int]]], batch: int = 50
 ) -> list[Continuation]:
     """Greedy continuations of up to ``NEW_TOKENS`` tokens, in batches padded on the left."""
-    end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
+    end, pad = token_id(tokenizer, END), token_id(tokenizer, PAD)
     written: list[Continuation] = []
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
         width = max(len(ids) for _, ids in part)
         ids = torch.tensor([[pad] * (width - len(row)) + row for _, row in part])
         output = model.generate(
-            input_ids=ids, attention_mask=(ids != pad).long(), do_sample=False,
-            max_new_tokens=NEW_TOKENS, max_length=None, eos_token_id=end, pad_token_id=pad,
+            input_ids=ids,
+            attention_mask=ids.ne(pad).long(),
+            do_sample=False,
+            max_new_tokens=NEW_TOKENS,
+            max_length=None,
+            eos_token_id=end,
+            pad_token_id=pad,
         )
         for (kind, prompt), row in zip(part, output[:, width:].tolist(), strict=True):
             ended = end in row
@@ -108,5 +113,3 @@ def copied(ids: Sequence[int], known: NDArray[np.uint64]) -> int:
         return 0
     places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
     return int((known[places] == hashes).sum())
-
-

@@ -24,19 +24,25 @@ class House:
 
 HOUSES = (
     House(
-        "clinic", "patient", "chart",
+        "clinic",
+        "patient",
+        "chart",
         ("nurse", "doctor", "receptionist", "porter", "intern", "midwife", "surgeon", "therapist"),
         ("ward", "room", "bay", "cabin", "counter", "bed"),
         clinic.TEAMS,
     ),
     House(
-        "bank", "customer", "case",
+        "bank",
+        "customer",
+        "case",
         ("teller", "adviser", "clerk", "branch manager", "analyst", "cashier", "broker", "auditor"),
         ("counter", "booth", "office", "window", "vault", "branch"),
         bank.TEAMS,
     ),
     House(
-        "office", "colleague", "ticket",
+        "office",
+        "colleague",
+        "ticket",
         ("assistant", "engineer", "planner", "editor", "accountant", "buyer", "trainer", "guard"),
         ("room", "floor", "gate", "hall", "desk", "block"),
         office.TEAMS,

@@ -106,6 +106,13 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a special token that the tokenizer is known to have."""
+    found = tokenizer.token_to_id(token)
+    assert found is not None, token
+    return found
+
+
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON with a final line break."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -52,7 +52,7 @@ def triage_line(scene: Scene) -> str:
 
 def _record(dice: Dice, matters: tuple[Matter, ...]) -> Record:
     scene = draw_scene(dice, matters)
-    text = note(dice, scene, most_details=2)
+    text = note(dice, scene, most_details=1)
     if dice.chance(0.12):
         digits = {"digits2": f"{dice.below(100):02d}", "digits4": f"{dice.below(10_000):04d}"}
         extra = dice.expand(dice.pick(_IDENTIFIERS)).format_map({**scene.words, **digits})
@@ -95,7 +95,9 @@ def triage_jsonl(dice: Dice, records: list[Record]) -> tuple[bytes, dict[str, li
         ("torn", _json_line({**fifth.row()})[:61] + b"\n"),
     ]
     accented = {**sixth.row(), "input": "Message left at the café counter. " + sixth.note}
-    spoiled += [("wrong_encoding", json.dumps(accented, ensure_ascii=False).encode("latin-1") + b"\n")]
+    spoiled += [
+        ("wrong_encoding", json.dumps(accented, ensure_ascii=False).encode("latin-1") + b"\n")
+    ]
     spoiled += [("duplicate", lines[dice.below(half)]) for _ in range(18)]
     tagged: list[tuple[str, bytes]] = [("", line) for line in lines]
     for kind, line in spoiled:
@@ -104,8 +106,10 @@ def triage_jsonl(dice: Dice, records: list[Record]) -> tuple[bytes, dict[str, li
     return b"".join(line for _, line in tagged), _where(tagged, first_line=1)
 
 
-def triage_csv(dice: Dice, records: list[Record], known: Record) -> tuple[bytes, dict[str, list[int]]]:
-    """The small file: a header, good rows, a copy of ``known``, and spoiled rows; its end is torn."""
+def triage_csv(
+    dice: Dice, records: list[Record], known: Record
+) -> tuple[bytes, dict[str, list[int]]]:
+    """The small file: a header, good rows, a copy of ``known``, spoiled rows and a torn end."""
     rows = [("", _csv_line(*record.row().values())) for record in records]
     accented = _csv_line(INSTRUCTION, "Señor Díaz waits. " + records[0].note, records[0].answer)
     for kind, line in (

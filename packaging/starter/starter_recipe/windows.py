@@ -33,7 +33,8 @@ class WindowFilter:
         if not len(self._seen) or not len(hashes):
             return np.zeros(len(hashes), dtype=np.bool_)
         places = np.searchsorted(self._seen, hashes)
-        return self._seen[np.minimum(places, len(self._seen) - 1)] == hashes
+        found: NDArray[np.bool_] = self._seen[np.minimum(places, len(self._seen) - 1)] == hashes
+        return found
 
     def fresh(self, rows: list[list[int]]) -> list[list[int]]:
         """Those ``rows`` that share no stretch with an earlier row; they count as seen after."""
