@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,10 @@ from workbench.models.facts import ModelFacts, facts_from_config
 
 Method = Literal["qlora", "lora", "full"]
 _READ_BYTES = 4 * 1024 * 1024
+# Double quantisation subtracts the mean of a layer's scales. torch adds large tensors up in as many
+# parts as there are threads, so that number decides the mean's last bit, and with it the base's
+# fingerprint: it must not follow the machine's cores or OMP_NUM_THREADS.
+_QUANTISING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def load_base(
     facts = facts_from_config(config)
     place = torch.device(device)
     compute = compute_dtype(place)
-    model = _from_folder(folder, config, method, place)
+    with _threads(_QUANTISING_THREADS):
+        model = _from_folder(folder, config, method, place)
     if method == "qlora":
         nf4.guard(model)
     if place.type == "cpu":
@@ -148,6 +154,16 @@ def decoder_layers(model: Any) -> nn.ModuleList:
 def inner(model: Any) -> Any:
     """Return the transformers model inside a peft wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _attention(config: Mapping[str, Any]) -> str:
