@@ -110,6 +110,29 @@ def test_paused_and_resumed_equals_uninterrupted(
     assert adapter_digest(run) == adapter_digest(plain_run)
 
 
+def test_a_pause_between_micro_batches_leaves_no_trace_in_dropout(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, run = place.new_run(44, dropout=0.2), place.new_run(45, dropout=0.2)
+    assert straight.train_here() == "finished"
+    real = Passes.summed_loss
+
+    def asking(self: Passes, batch: Any) -> torch.Tensor:
+        step = next((e["step"] for e in reversed(run.events()) if e["type"] == "step"), 0)
+        if step == 1 and self.model.training:
+            run.ask("pause")
+        return real(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.engine.steering._INTERVAL_SECONDS", 0.0)
+        patch.setattr(Passes, "summed_loss", asking)
+        assert run.train_here() == "paused"
+    run.ask("resume")
+    assert run.train_here() == "finished"
+    assert run.last("resumed")["step"] == 1
+    assert adapter_digest(run) == adapter_digest(straight)
+
+
 def test_a_stopped_run_keeps_its_best_adapter(place: Workplace) -> None:
     run = place.new_run(6, max_steps=200)
     run_events = run.folder / "events.jsonl"

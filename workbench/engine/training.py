@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from workbench.engine.course import Course
-from workbench.engine.determinism import untouched_random
+from workbench.engine.determinism import random_states, restore_random, untouched_random
 from workbench.engine.forward import Passes
 from workbench.engine.optimizers import WeightUpdater
 from workbench.engine.pressure import Pressure
@@ -241,13 +241,20 @@ class Training:
         counted = sum(self._course.targets_of(row) for row in rows)
         total = torch.zeros((), device=self._passes.device)
         size = self.progress.micro_batch
-        for start in range(0, len(rows), size):
-            if start:
-                self._steering.check()
-            batch = self._course.batch(rows[start : start + size])
-            loss = self._passes.summed_loss(batch) / counted
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+        before = random_states()
+        try:
+            for start in range(0, len(rows), size):
+                if start:
+                    self._steering.check()
+                batch = self._course.batch(rows[start : start + size])
+                loss = self._passes.summed_loss(batch) / counted
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        except BaseException:
+            # What dropout drew belongs to a step that never was: a pause saves the state after
+            # the step before, and the one that is done again has to draw the same.
+            restore_random(before)
+            raise
         return float(total)
 
     def _hardest(self) -> None:
