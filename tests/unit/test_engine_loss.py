@@ -54,6 +54,21 @@ def test_loss_never_holds_the_logits_of_more_than_a_chunk(monkeypatch: pytest.Mo
     assert widths == [32, 32, 32, 4]
 
 
+def test_an_evaluation_makes_no_gradient_of_a_trained_output_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    real = torch.zeros_like
+    monkeypatch.setattr(torch, "zeros_like", lambda *a, **k: made.append(1) or real(*a, **k))
+    weight = torch.randn(30, 8, requires_grad=True)
+    hidden, targets = torch.randn(4, 8), torch.zeros(4, dtype=torch.long)
+    summed_loss(hidden, weight, targets)
+    assert len(made) == 1
+    with torch.no_grad():
+        summed_loss(hidden, weight, targets)
+    assert len(made) == 1
+
+
 def test_no_counted_token_gives_a_loss_of_zero_with_a_gradient() -> None:
     hidden = torch.randn(0, 8, requires_grad=True)
     found = summed_loss(hidden, torch.randn(30, 8), torch.zeros(0, dtype=torch.long))

@@ -55,20 +55,20 @@ def observe(
     """
     rows: list[Tensor] = []
     targets: list[int] = []
-    room: int | None = None
+    room = _MOST_POSITIONS
     for done, example in enumerate(examples):
         places = [n for n in range(1, len(example)) if example.counted[n]]
-        if room is not None:
-            places = places[: max(0, room - len(targets))]
+        places = places[: room - len(targets)]
         if not places:
             continue
         ids = torch.tensor([example.ids], device=model.device)
-        logits = model(input_ids=ids, use_cache=False).logits[0]
-        if room is None:
-            room = min(_MOST_POSITIONS, _KEPT_FLOATS // logits.shape[-1])
-            places = places[:room]
-        before = torch.tensor([n - 1 for n in places], device=logits.device)
-        rows.append(torch.log_softmax(logits[before].float(), dim=-1).cpu())
+        before = torch.tensor([n - 1 for n in places], device=model.device)
+        # Of these places alone: all logits of a long record take gigabytes.
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=before).logits[0]
+        if not rows:
+            room = min(room, _KEPT_FLOATS // logits.shape[-1])
+            logits, places = logits[:room], places[:room]
+        rows.append(torch.log_softmax(logits.float(), dim=-1).cpu())
         targets.extend(example.ids[n] for n in places)
         progress(done + 1, len(examples))
     if not targets:

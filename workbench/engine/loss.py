@@ -34,6 +34,10 @@ def summed_loss(
         softcap: Gemma's bound: logits become softcap * tanh(logits / softcap).
         chunk: Tokens whose logits exist at a time.
     """
+    if not torch.is_grad_enabled():
+        # Inside the function gradients are always off, so it would make those of a trained
+        # output layer for an evaluation too.
+        hidden, weight = hidden.detach(), weight.detach()
     result: Tensor = _SummedLoss.apply(hidden, weight, targets, softcap, chunk)  # type: ignore[no-untyped-call]
     return result
 
