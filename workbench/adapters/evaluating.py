@@ -11,6 +11,7 @@ from workbench.adapters.short_jobs import Progress, ShortJob, run_job
 from workbench.evaluation.comparison import Side, compare
 from workbench.runs.training import dataset_part, model_part, weights_paths
 from workbench.vault.catalogue import Entry
+from workbench.vault.locking import hold
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -87,8 +88,11 @@ def note_evaluation(
         for side in ("base", "adapter")
     }
     figures |= {"records": document["records"], "tokens": document["tokens"]}
-    noted = adapter.record["metrics"].get("evaluations", {})
-    add_metrics(vault, adapter, {"evaluations": {**noted, f"{dataset.name}/{split}": figures}})
+    with hold(vault.locks_folder / "metrics.lock"):
+        # As it is now: another evaluation may have ended while this one was at work.
+        current = vault.catalogue.get("adapter", adapter.object_id)
+        noted = current.record["metrics"].get("evaluations", {})
+        add_metrics(vault, current, {"evaluations": {**noted, f"{dataset.name}/{split}": figures}})
     vault.audit.append(
         "adapter_evaluated",
         {"adapter": adapter.object_id, "dataset": dataset.object_id, "split": split},

@@ -151,7 +151,7 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
     exactly.
 
     Raises:
-        BadInput: The train split is empty.
+        BadInput: The train split is empty, or the chat template refuses every record.
     """
     codec = TextCodec.open(model_folder(vault, base.object_id))
     lengths: list[int] = []
@@ -168,8 +168,19 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
             if position % stride:
                 continue
             turns = [(turn.role, turn.content) for turn in record.messages]
-            encoded = codec.encode_chat(turns) if turns else codec.encode_text(record.text or "")
+            try:
+                encoded = (
+                    codec.encode_chat(turns) if turns else codec.encode_text(record.text or "")
+                )
+            except BadInput:  # the template refuses it; the run leaves it out and counts it
+                continue
             lengths.append(len(encoded.ids))
+    if not lengths:
+        raise BadInput(
+            f"The model's chat template refuses the records of {data.name}.",
+            hint="See how one looks: `workbench dataset preview --masks --model`.",
+            code="no_records",
+        )
     return DatasetLength(
         records=rows, tokens=sum(lengths) * rows // len(lengths), longest=max(lengths)
     )
