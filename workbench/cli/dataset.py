@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import unlock
 from workbench.cli.console import Console, size, table
-from workbench.errors import UsageError, VaultDamaged
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.datasets.importing import ImportReport
@@ -153,22 +153,24 @@ def _show(options: argparse.Namespace, console: Console) -> None:
     console.result(document, [f"{name}: {value}" for name, value in document.items()])
 
 
-def _verify(options: argparse.Namespace, console: Console) -> int:
+def _verify(options: argparse.Namespace, console: Console) -> None:
     from workbench.datasets.collection import verify_dataset
 
-    document = dict(verify_dataset(unlock(options), options.name))
-    bad = document.get("bad", [])
+    # Damage is raised, so a document stands for a sound dataset.
+    document = verify_dataset(unlock(options), options.name, console.progress)
     console.result(
-        document,
-        [f"{document['objects']} chunks, {size(document['bytes'])}: {len(bad)} damaged", *bad],
+        {**document, "bad": []},
+        [f"{document['dataset']}: {size(document['bytes'])} read and checked, none bad."],
     )
-    return VaultDamaged.exit_code if bad else 0
 
 
 def _remove(options: argparse.Namespace, console: Console) -> None:
     from workbench.datasets.collection import remove_dataset
+    from workbench.runs.listing import check_unneeded
 
-    remove_dataset(unlock(options), options.name)
+    vault = unlock(options)
+    check_unneeded(vault.home, vault.catalogue.get("dataset", options.name).object_id)
+    remove_dataset(vault, options.name)
     console.result({"removed": options.name}, [f"Removed {options.name}; its key was shredded."])
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from workbench.cli import (
     adapter,
@@ -55,6 +55,11 @@ _INTERRUPTED = 130
 
 class Parser(argparse.ArgumentParser):
     """Raises instead of exiting, so that a usage mistake can be told as JSON too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Abbreviated, `--json` would be taken without an error being told as JSON, and a script's
+        # short form would change its meaning with the next option.
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
         """Turn a parsing mistake into the contract's usage error."""

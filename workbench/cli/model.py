@@ -109,6 +109,9 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
 
 def _remove(options: argparse.Namespace, console: Console) -> None:
     from workbench.models.shelf import remove_model
+    from workbench.runs.listing import check_unneeded
 
-    remove_model(unlock(options), options.name, force=options.force)
+    vault = unlock(options)
+    check_unneeded(vault.home, vault.catalogue.get("model", options.name).object_id)
+    remove_model(vault, options.name, force=options.force)
     console.result({"removed": options.name}, [f"Removed {options.name} from the shelf."])

@@ -57,11 +57,11 @@ def _list(options: argparse.Namespace, console: Console) -> None:
 def _lines(document: dict[str, Any]) -> list[str]:
     lines = [f"{document['run']}: {document['kind']}, {document['state']}"]
     if document["steps"]:
-        loss = document["loss"]
+        loss, eta = document["loss"], document["eta_seconds"]
         lines.append(
             f"step {document['step']} of {document['steps']}"
             + (f", loss {loss:.3f}" if loss is not None else "")
-            + (f", {duration(document['eta_seconds'])} to go" if document["eta_seconds"] else "")
+            + (f", {duration(eta)} to go" if eta and document["state"] == "running" else "")
         )
     if document["state"] in ("crashed", "paused"):
         lines.append(f"Go on with `workbench run resume {document['run']}`.")

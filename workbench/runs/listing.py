@@ -60,6 +60,26 @@ def find_run(home: Path, name: str) -> Path:
     return found[0]
 
 
+def check_unneeded(home: Path, object_id: str) -> None:
+    """Refuse to go on while a run works with this dataset or model, or could be resumed with it.
+
+    Raises:
+        BadInput: code `in_use`.
+    """
+    users = [
+        state.run
+        for state in list_runs(home)
+        if object_id in state.objects.values()
+        and (not state.is_over or (state.kind == "train" and state.is_resumable))
+    ]
+    if users:
+        raise BadInput(
+            f"It was not removed: {len(users)} unfinished runs need it, the first is {users[0]}.",
+            hint=f"Let the run finish, or end it with `workbench run stop {users[0]}`.",
+            code="in_use",
+        )
+
+
 def show_run(home: Path, name: str) -> dict[str, Any]:
     """Return the fields of `run show`: `run, state, step, steps, loss, eval_loss, …`.
 

@@ -145,7 +145,7 @@ def resume(vault: Vault, run: str, *, module: str | Path = "workbench.engine") -
     """Launch a paused, failed or crashed run again, from its last checkpoint; return its pid.
 
     Raises:
-        NotFound: no such run, or a key of it was shredded. Busy: it runs.
+        NotFound: no such run; code `run_orphaned`: what it needs was removed. Busy: it runs.
         VaultDamaged: its sealed specification does not open.
         BadInput: code `not_resumable`: it was finished or stopped.
     """
@@ -160,9 +160,16 @@ def resume(vault: Vault, run: str, *, module: str | Path = "workbench.engine") -
             code="not_resumable",
         )
     names = {folder.run, *folder.spec().objects.values()}
-    keys = [vault.key(name) for name in sorted(names) if name.startswith(_KEYED_KINDS)]
-    plaintext = open_blob(vault.key(folder.run), SPEC, folder.sealed_spec_file.read_bytes())
-    read, write = _outside_paths(json.loads(plaintext))
+    try:
+        keys = [vault.key(name) for name in sorted(names) if name.startswith(_KEYED_KINDS)]
+        plaintext = open_blob(vault.key(folder.run), SPEC, folder.sealed_spec_file.read_bytes())
+        read, write = _outside_paths(json.loads(plaintext))
+    except (NotFound, FileNotFoundError) as error:
+        raise NotFound(
+            f"{folder.run} cannot go on: its dataset, its model or a file of it was removed.",
+            hint=f"End it with `workbench run stop {folder.run}`, and start a new run.",
+            code="run_orphaned",
+        ) from error
     # Commands from before this line were meant for the earlier process.
     folder.control().send("resume")
     return launch(folder.path, keys, module=module, read=read, write=write)
