@@ -91,9 +91,12 @@ def _shorten_forward(model: PeftModel) -> None:
 def _plain_forward(layer: Any, inputs: Tensor) -> Tensor:
     name = layer.active_adapters[0]
     down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
+    wide: Tensor = layer.base_layer(inputs)
+    # Autocast casts weights and inputs alike; without it the sum is taken in the adapter's type.
+    if not torch.is_autocast_enabled(inputs.device.type):
+        inputs = inputs.to(down.dtype)
     low = nn.functional.linear(inputs, down) * layer.scaling[name]
-    output: Tensor = layer.base_layer(inputs) + nn.functional.linear(low, up)
-    return output
+    return wide + nn.functional.linear(low, up).to(wide.dtype)
 
 
 def adapter_config(model: PeftModel, name: str = "default") -> dict[str, Any]:
