@@ -9,6 +9,7 @@ import pytest
 from tests.fixtures.commands import Shell
 from tests.fixtures.runs import make_run
 from workbench.runs import steering
+from workbench.runs.job import JobFolder
 from workbench.vault.store import Vault
 
 
@@ -57,6 +58,18 @@ def test_a_run_whose_dataset_is_gone_says_so(shell: Shell) -> None:
     vault.new_key("ds-00000000000000aa")
     folder = make_run(vault, objects={"dataset": "ds-00000000000000aa"})
     vault.shred("ds-00000000000000aa")
+    with JobFolder(folder).held(), JobFolder(folder).writer() as writer:
+        writer.write("paused", step=0)
     refused = shell.json("run", "resume", folder.name, expect=3)["error"]
     assert refused["code"] == "run_orphaned"
     assert "run stop" in refused["hint"]
+
+
+def test_no_run_of_an_open_home_is_shown_or_steered(shell: Shell) -> None:
+    shell.home.chmod(0o755)
+    try:
+        for action in ("list", "show", "follow", "pause", "resume", "stop", "checkpoint"):
+            words = ("run", action) if action == "list" else ("run", action, "ru-1")
+            assert shell.json(*words, expect=6)["error"]["code"] == "open_home", action
+    finally:
+        shell.home.chmod(0o700)

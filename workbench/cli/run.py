@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from workbench.cli.access import home_of, unlock
@@ -30,11 +31,16 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         action.set_defaults(handler=handler)
 
 
+def _checked_home(options: argparse.Namespace) -> Path:
+    home = home_of(options)
+    check_home(home)
+    return home
+
+
 def _list(options: argparse.Namespace, console: Console) -> None:
     from workbench.runs.listing import list_runs
 
-    home = home_of(options)
-    check_home(home)
+    home = _checked_home(options)
     found = [state.to_json() for state in list_runs(home)]
     rows = [
         [
@@ -71,7 +77,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
 def _show(options: argparse.Namespace, console: Console) -> None:
     from workbench.runs.listing import show_run
 
-    document = show_run(home_of(options), options.run)
+    document = show_run(_checked_home(options), options.run)
     console.result(document, _lines(document))
 
 
@@ -79,7 +85,7 @@ def _follow(options: argparse.Namespace, console: Console) -> None:
     from workbench.runs.follow import follow
     from workbench.runs.listing import find_run, show_run
 
-    home = home_of(options)
+    home = _checked_home(options)
     folder = find_run(home, options.run)
     try:
         follow(folder, lambda event: show_event(event, console))
@@ -93,7 +99,7 @@ def _steer(options: argparse.Namespace, console: Console, verb: str) -> None:
     from workbench.runs import steering
     from workbench.runs.listing import find_run, show_run
 
-    home = home_of(options)
+    home = _checked_home(options)
     folder = find_run(home, options.run)
     if verb == "pause":
         steering.pause(home, folder.name)
@@ -121,7 +127,7 @@ def _resume(options: argparse.Namespace, console: Console) -> None:
     from workbench.runs.listing import find_run, show_run
     from workbench.runs.steering import resume
 
-    home = home_of(options)
+    home = _checked_home(options)
     folder = find_run(home, options.run)
     resume(unlock(options), folder.name)
     document = show_run(home, folder.name)
