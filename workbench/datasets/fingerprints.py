@@ -30,7 +30,9 @@ class Fingerprinter:
             turn = "m.role || strlen(m.content) || ':' || m.content"
             content = f"array_to_string(list_transform(messages, lambda m: {turn}), '')"
         else:
-            content = " || ".join(f"strlen({field}) || ':' || {field}" for field in FIELDS[kind])
+            # One call: a chain of || makes, and copies, a longer text at each step.
+            parts = ", ".join(f"strlen({field}), ':', {field}" for field in FIELDS[kind])
+            content = f"concat({parts})"
         # Column names come from FIELDS alone.
         self._query = (
             "SELECT (d >> 64)::UBIGINT AS high, (d & 18446744073709551615)::UBIGINT AS low "  # noqa: S608
