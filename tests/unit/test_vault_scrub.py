@@ -74,9 +74,24 @@ def test_missing_objects_are_found(vault: Vault, ids: dict[str, str]) -> None:
     shutil.rmtree(vault.runs_folder / ids["run"])
     assert vault.verify().bad == [
         f"adapters/{ids['adapter']}/adapter.sealed",
+        f"adapters/{ids['adapter']}/manifest.sealed",
         f"datasets/{ids['dataset']}.duckdb",
         f"runs/{ids['run']}/spec.sealed",
     ]
+
+
+def test_an_adapter_without_its_manifest_is_missed(vault: Vault, ids: dict[str, str]) -> None:
+    (vault.adapters_folder / ids["adapter"] / "manifest.sealed").unlink()
+    assert vault.verify().bad == [f"adapters/{ids['adapter']}/manifest.sealed"]
+
+
+def test_what_is_removed_meanwhile_is_no_damage(vault: Vault, ids: dict[str, str]) -> None:
+    def removing(done: int, total: int, path: str) -> None:
+        if done == 0:
+            vault.shred(ids["adapter"])
+            shutil.rmtree(vault.adapters_folder / ids["adapter"])
+
+    assert vault.verify(removing).bad == []
 
 
 def test_a_flip_in_a_datasets_chunk_is_found(vault: Vault, ids: dict[str, str]) -> None:
