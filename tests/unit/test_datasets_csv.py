@@ -193,3 +193,13 @@ def test_blocks_do_not_change_what_is_found(
 ) -> None:
     folder = tmp_path_factory.mktemp("csv")
     assert read_bytes(folder, b"a,b\n" + data, size) == read_bytes(folder, b"a,b\n" + data)
+
+
+@pytest.mark.parametrize("cell", [b"p\0\nq", b"p\r\nq", b"p\rr\nq", b"p\xff\nq"])
+def test_a_record_that_a_block_cuts_never_counts_against_the_one_before(
+    tmp_path: Path, cell: bytes
+) -> None:
+    for data in (b'a,b\nx,y\n"' + cell + b'",z\n', b'a,b\nx,y\nv\rw,"' + cell + b'"\n'):
+        whole = read_bytes(tmp_path, data)
+        for size in range(1, len(data)):
+            assert read_bytes(tmp_path, data, size) == whole, size

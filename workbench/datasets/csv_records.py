@@ -80,7 +80,8 @@ def cut_records(data: bytes, delimiter: int, *, final: bool, give_up: bool = Fal
         starts, ends, first = starts[kept], ends[kept], first[kept]
     used = int(line_starts[used_lines])
     cut = Cut(data, starts, ends, first, torn, used, used_lines)
-    _refuse_bytes(cut, bytes_)
+    # What is unfinished is looked at again, whole, with the next bytes.
+    _refuse_bytes(cut, bytes_[:used])
     return cut
 
 
