@@ -5,27 +5,31 @@ from __future__ import annotations
 import math
 import shutil
 import signal
+import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
 
-from workbench.engine.batches import Example
+from workbench.datasets.records import Record
+from workbench.engine.batches import Example, make_batch
 from workbench.engine.checkpoints import Checkpoints, DiskFull
 from workbench.engine.course import Course, plan_course
 from workbench.engine.determinism import random_states, restore_random, untouched_random
 from workbench.engine.optimizers import WeightUpdater
+from workbench.engine.prepare import prepare
 from workbench.engine.pressure import is_out_of_memory
 from workbench.engine.schedule import learning_rate
 from workbench.engine.steering import Interrupted, Steering
 from workbench.engine.tensorfile import PART_BYTES, stream_tensors, tensor_bytes
 from workbench.engine.threads import choose_threads
 from workbench.errors import VaultDamaged
+from workbench.models.codec import Encoded
 from workbench.recipe import Recipe, parse
 from workbench.runs.protocol import Request
 from workbench.vault.sealed import DataKey
@@ -58,6 +62,32 @@ def _course(records: int = 30, **changes: Any) -> Course:
     examples = [Example((1,) * (3 + n % 5), (True,) * (3 + n % 5)) for n in range(records)]
     told = {"context": 16, "micro_batch": 2, "accumulate": 2, "epochs": 2.0, **changes}
     return plan_course(examples, [], parse(told), pad_id=0)
+
+
+class _Source:
+    splits: ClassVar[dict[str, int]] = {"train": 3}
+
+    def records(self, split: str) -> list[Record]:
+        return [Record(number, (), "x") for number in range(3)]
+
+
+class _Codec:
+    def encode_text(self, text: str) -> Encoded:
+        return Encoded(list(range(1000, 2000)), [False] + [True] * 999, text, True)
+
+
+def test_prepared_records_take_little_memory_and_give_the_same_batch() -> None:
+    codec: Any = _Codec()
+    examples = prepare(_Source(), "train", codec, context=1000).examples
+    for example in examples:
+        assert len(example) == 1000
+        assert example.targets == 999
+        assert sys.getsizeof(example.ids) + sys.getsizeof(example.counted) < 6 * 1000
+    plain = Example(tuple(range(1000, 2000)), (False,) + (True,) * 999)
+    one, two = make_batch([examples[:2]], 0), make_batch([[plain, plain]], 0)
+    assert torch.equal(one.ids, two.ids)
+    assert torch.equal(one.targets, two.targets)
+    assert torch.equal(one.predictors, two.predictors)
 
 
 def test_each_epoch_takes_every_row_once_in_another_order() -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import bisect
 import random
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +23,15 @@ from torch import Tensor
 class Example:
     """One record: n token ids, and for each whether the loss counts it (never the first)."""
 
-    ids: tuple[int, ...]
-    counted: tuple[bool, ...]
+    ids: Sequence[int]
+    counted: Sequence[int]
+
+    @classmethod
+    def compact(cls, ids: Iterable[int], counted: Iterable[bool]) -> Example:
+        """Keep a record in 5 bytes a token: all records of a run are held, and tuples of Python's
+        numbers take 44.
+        """
+        return cls(array("i", ids), bytes(counted))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -61,7 +61,7 @@ def observe(
         places = places[: room - len(targets)]
         if not places:
             continue
-        ids = torch.tensor([example.ids], device=model.device)
+        ids = torch.tensor([list(example.ids)], device=model.device)
         before = torch.tensor([n - 1 for n in places], device=model.device)
         # Of these places alone: all logits of a long record take gigabytes.
         logits = model(input_ids=ids, use_cache=False, logits_to_keep=before).logits[0]

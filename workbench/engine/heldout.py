@@ -84,7 +84,7 @@ def encode_split(
 
 def _encode(record: Record, codec: TextCodec) -> HeldOut:
     encoded = encode(record, codec)
-    example = Example(tuple(encoded.ids), tuple(encoded.counted))
+    example = Example.compact(encoded.ids, encoded.counted)
     turns = [(message.role, message.content) for message in record.messages]
     answers = [place for place, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers:

@@ -90,7 +90,7 @@ def prepare(
             skipped[reason] += 1
             continue
         counted = [True] * len(encoded.ids) if loss_on == "all" else encoded.counted
-        examples.append(Example(tuple(encoded.ids), tuple(counted)))
+        examples.append(Example.compact(encoded.ids, counted))
         numbers.append(record.number)
     return Prepared(examples, numbers, dict(sorted(skipped.items())))
 

@@ -114,7 +114,7 @@ class _Job:
         part = self.session.sealed.get("dataset")
         if part is None:
             chats = [self.codec.encode_chat([("user", q), ("assistant", a)]) for q, a in PROBES]
-            return [Example(tuple(chat.ids), tuple(chat.counted)) for chat in chats], False
+            return [Example.compact(chat.ids, chat.counted) for chat in chats], False
         key = self.session.key(part["object_id"])
         with SealedDataset.open(Path(part["path"]), key) as dataset:
             split = encode_split(
