@@ -14,17 +14,18 @@ class WorkbenchError(Exception):
 
     Args:
         message: One or two plain sentences; no record text.
-        hint: What the user can do next; may be empty.
+        hint: What the user can do next; defaults to the class's own, which may be empty.
         code: A snake_case code that scripts may match; defaults to the class's own.
     """
 
     exit_code: ClassVar[int] = 70
     default_code: ClassVar[str] = "internal"
+    default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.default_hint
         self.code = code or self.default_code
 
 
@@ -33,6 +34,7 @@ class UsageError(WorkbenchError):
 
     exit_code = 2
     default_code = "usage"
+    default_hint = "The command with `--help` after its name says what it takes."
 
 
 class BadInput(WorkbenchError):
@@ -46,6 +48,7 @@ class NotFound(BadInput):
     """Something was named that is not in this vault."""
 
     default_code = "not_found"
+    default_hint = "`workbench dataset list`, `model list`, `adapter list`: what the vault holds."
 
 
 class VaultError(WorkbenchError):
@@ -65,6 +68,9 @@ class VaultDamaged(VaultError):
     """Sealed bytes do not verify: they were changed, cut, swapped or belong elsewhere."""
 
     default_code = "vault_damaged"
+    default_hint = (
+        "`workbench vault verify` lists what is damaged; restore that from a backup of the home."
+    )
 
 
 class DoesNotFit(WorkbenchError):
@@ -93,6 +99,7 @@ class Busy(WorkbenchError):
 
     exit_code = 8
     default_code = "busy"
+    default_hint = "Wait until it is done, then try again."
 
 
 class InternalError(WorkbenchError):

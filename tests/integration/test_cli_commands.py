@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from tests.fixtures.commands import Shell
 from tests.fixtures.runs import make_run
+from workbench.cli.console import Console
+from workbench.cli.main import Command, run
 from workbench.runs import steering
 from workbench.runs.job import JobFolder
 from workbench.vault.store import Vault
@@ -73,3 +79,50 @@ def test_no_run_of_an_open_home_is_shown_or_steered(shell: Shell) -> None:
             assert shell.json(*words, expect=6)["error"]["code"] == "open_home", action
     finally:
         shell.home.chmod(0o700)
+
+
+def test_a_refusal_says_what_to_do_next(shell: Shell, tmp_path: Path) -> None:
+    empty, no_config = tmp_path / "empty.csv", tmp_path / "config.json"
+    empty.touch()
+    no_config.write_text('{"model_type": "llama"}')
+    for code, words in (
+        (3, ("dataset", "import", empty, "--name", "x")),
+        (3, ("dataset", "import", tmp_path, "--name", "x")),
+        (3, ("dataset", "import", tmp_path / "absent.csv", "--name", "x")),
+        (2, ("dataset", "import", empty, "--name", "x", "--map", "prompt")),
+        (2, ("dataset", "import", empty, "--name", "x", "--split", "test=2")),
+        (3, ("plan", "--config", no_config)),
+        (3, ("plan", "--config", tmp_path)),
+        (2, ("chat", "--prompt", "hello")),
+        (3, ("adapter", "show", "absent")),
+    ):
+        error = shell.json(*words, expect=code)["error"]
+        assert set(error) == {"code", "message", "hint"}
+        assert error["hint"], words
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, (5, "disk_full")), (errno.EROFS, (3, "no_access")), (errno.EIO, (70, None))],
+)
+def test_what_the_system_refuses_has_its_own_exit_code(
+    number: int, expected: tuple[int, str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(options: argparse.Namespace, console: Console) -> None:
+        raise OSError(number, os.strerror(number), "/home/Jane Doe")
+
+    command = Command(argparse.Namespace(handler=refuse), Console(as_json=True))
+    assert run(command) == expected[0]
+    out = capsys.readouterr().out
+    assert json.loads(out)["error"]["code"] == (expected[1] or "internal")
+    assert "Jane" not in out
+
+
+def test_an_interrupted_command_still_prints_its_one_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(options: argparse.Namespace, console: Console) -> None:
+        raise KeyboardInterrupt
+
+    run(Command(argparse.Namespace(handler=interrupt), Console(as_json=True)))
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "interrupted"

@@ -25,7 +25,10 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _chat(options: argparse.Namespace, console: Console) -> None:
     if bool(options.model) == bool(options.adapter):
-        raise UsageError("Name either --model or one or more --adapter.")
+        raise UsageError(
+            "Name either --model or one or more --adapter.",
+            hint="`workbench model list` and `workbench adapter list` show them.",
+        )
     if options.prompt is None and (console.as_json or not sys.stdin.isatty()):
         raise UsageError("Without a terminal, chat needs --prompt.")
     from workbench.adapters.chatting import chat

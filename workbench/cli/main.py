@@ -7,6 +7,7 @@ Each command group is a module with `add_to(commands)`, which registers parsers 
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,13 @@ from workbench.cli import (
 )
 from workbench.cli import run as run_group
 from workbench.cli.console import Console
-from workbench.errors import InternalError, UsageError, WorkbenchError
+from workbench.errors import (
+    BadInput,
+    DoesNotFit,
+    InternalError,
+    UsageError,
+    WorkbenchError,
+)
 
 Handler = Callable[[argparse.Namespace, Console], int | None]
 
@@ -97,21 +104,43 @@ def run(command: Command) -> int:
         console.error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        console.warn("Stopped; nothing half-done was kept.")
+        console.error(WorkbenchError("Stopped; nothing half-done was kept.", code="interrupted"))
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; leave quietly and keep the interpreter's flush quiet.
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
         return 1
+    except OSError as error:
+        refusal = _told(error)
+        console.error(refusal)
+        return refusal.exit_code
     except Exception as error:  # the last resort: an exception's text may hold record text
-        place = _place(error)
-        console.error(
-            InternalError(
-                f"Something in the workbench itself failed ({type(error).__name__} at {place}).",
-                hint="Your vault is as it was. Run `workbench doctor`, and report this line.",
-            )
-        )
+        console.error(_own_fault(error))
         return InternalError.exit_code
+
+
+def _told(error: OSError) -> WorkbenchError:
+    """Return what the system refused in the contract's words; a surprise is our own fault."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DoesNotFit(
+            "The disk is full; what was there before is as it was.",
+            hint="Free some space on the home's disk, then try again.",
+            code="disk_full",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return BadInput(
+            f"A file of the vault's home may not be written or read ({error.strerror}).",
+            hint="Check who owns the home folder, and that its disk is not mounted read-only.",
+            code="no_access",
+        )
+    return _own_fault(error)
+
+
+def _own_fault(error: Exception) -> InternalError:
+    return InternalError(
+        f"Something in the workbench itself failed ({type(error).__name__} at {_place(error)}).",
+        hint="Your vault is as it was. Run `workbench doctor`, and report this line.",
+    )
 
 
 def _place(error: BaseException) -> str:

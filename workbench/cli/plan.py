@@ -44,13 +44,20 @@ def read_config(path: Path) -> dict[str, Any]:
         with path.open("rb") as source:
             data = source.read(_LARGEST_CONFIG + 1)
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}).") from error
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}).",
+            hint="Name the config.json of a model's folder.",
+        ) from error
     try:
         config = json.loads(data) if len(data) <= _LARGEST_CONFIG else None
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise BadInput(f"{path} is not a model's config.json.", code="bad_config")
+        raise BadInput(
+            f"{path} is not a model's config.json.",
+            hint="Use config.json as the model's publisher gives it out.",
+            code="bad_config",
+        )
     return config
 
 

@@ -69,7 +69,7 @@ def read_dialect(source: Source) -> Dialect:
     """
     head = source.head(_HEAD_BYTES)
     if not head.strip():
-        raise BadInput(f"{source.path.name} is empty.", code="empty_file")
+        raise BadInput(f"{source.path.name} is empty.", hint="Leave it out.", code="empty_file")
     if not head.endswith(b"\n"):
         head += b"\n"
     line = head[: head.index(b"\n")].decode("utf-8", "replace")

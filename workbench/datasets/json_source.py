@@ -95,7 +95,7 @@ def read_keys(source: Source) -> tuple[str, ...]:
     """
     head = source.head(_HEAD_BYTES)
     if not head.strip():
-        raise BadInput(f"{source.path.name} is empty.", code="empty_file")
+        raise BadInput(f"{source.path.name} is empty.", hint="Leave it out.", code="empty_file")
     keys: dict[str, None] = {}
     seen = 0
     for line in head.split(b"\n"):

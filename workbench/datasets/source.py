@@ -47,10 +47,16 @@ class Source:
             facts = self.path.stat()
         except OSError:
             raise BadInput(
-                f"There is no readable file {self.path.name}.", code="no_such_file"
+                f"There is no readable file {self.path.name}.",
+                hint="Check its name, and whether you may read it.",
+                code="no_such_file",
             ) from None
         if not stat.S_ISREG(facts.st_mode):
-            raise BadInput(f"{self.path.name} is not a regular file.", code="not_a_file")
+            raise BadInput(
+                f"{self.path.name} is not a regular file.",
+                hint="Name the files themselves; folders, pipes and devices are not read.",
+                code="not_a_file",
+            )
         self._seen = _identity(facts)
         self.size = facts.st_size
 

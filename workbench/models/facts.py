@@ -278,9 +278,17 @@ def _size(config: Mapping[str, object], key: str, default: int | None = None) ->
     if value is None:
         if default is not None:
             return default
-        raise BadInput(f"config.json lacks {key}.", code="bad_config")
+        raise BadInput(
+            f"config.json lacks {key}.",
+            hint="Use config.json as the model's publisher gives it out.",
+            code="bad_config",
+        )
     if type(value) is not int or not 1 <= value <= _MOST[key]:
-        raise BadInput(f"config.json: {key} is no possible size.", code="bad_config")
+        raise BadInput(
+            f"config.json: {key} is no possible size.",
+            hint="Use config.json as the model's publisher gives it out.",
+            code="bad_config",
+        )
     return value
 
 
@@ -289,5 +297,9 @@ def _flag(config: Mapping[str, object], key: str, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise BadInput(f"config.json: {key} must be true or false.", code="bad_config")
+        raise BadInput(
+            f"config.json: {key} must be true or false.",
+            hint="Use config.json as the model's publisher gives it out.",
+            code="bad_config",
+        )
     return value

@@ -55,7 +55,11 @@ def read_text(path: Path, limit: int) -> str:
     try:
         return read_bytes(path, limit).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path.name} is no UTF-8 text.", code="bad_encoding") from error
+        raise BadInput(
+            f"{path.name} is no UTF-8 text.",
+            hint="Copy the model's files again from its publisher.",
+            code="bad_encoding",
+        ) from error
 
 
 def read_object(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, object]:
@@ -81,9 +85,17 @@ def parse_object(text: str, name: str) -> dict[str, object]:
     try:
         value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{name} is broken: no strict JSON.", code="bad_json") from error
+        raise BadInput(
+            f"{name} is broken: no strict JSON.",
+            hint="Copy the model's files again from its publisher.",
+            code="bad_json",
+        ) from error
     if not isinstance(value, dict):
-        raise BadInput(f"{name} is broken: not a JSON object.", code="bad_json")
+        raise BadInput(
+            f"{name} is broken: not a JSON object.",
+            hint="Copy the model's files again from its publisher.",
+            code="bad_json",
+        )
     return value
 
 

@@ -103,6 +103,7 @@ def _explained(error: Exception) -> WorkbenchError:
     if isinstance(error, OverBudget | MemoryError | RecursionError):
         return BadInput(
             "The chat template was stopped: it runs too long or writes too much.",
+            hint="Take the model's folder without its template; a plain one is chosen then.",
             code="template_over_budget",
         )
     if isinstance(error, jinja2.exceptions.SecurityError):

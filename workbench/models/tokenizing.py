@@ -137,6 +137,7 @@ def _parse(text: str) -> Tokenizer:
         _pass_on_unless_tokenizer(error)
         raise BadInput(
             "tokenizer.json is broken: the tokenizers library does not accept it.",
+            hint="Copy the model's files again from its publisher.",
             code="tokenizer_broken",
         ) from None
     if engine.get_vocab_size() == 0:

@@ -120,7 +120,7 @@ def check_tensors(facts: ModelFacts, tensors: Mapping[str, TensorEntry]) -> None
     if missing:
         raise BadInput(
             f"The weights lack {len(missing)} of {len(wanted)} tensors, the first is {missing[0]}.",
-            hint="Copy the whole model again; config.json and the weights must belong together.",
+            hint="Copy the whole model again: its weights and config.json belong together.",
             code="tensors_missing",
         )
     for name, shape in wanted.items():
@@ -128,6 +128,7 @@ def check_tensors(facts: ModelFacts, tensors: Mapping[str, TensorEntry]) -> None
             raise BadInput(
                 f"{name} has the shape {list(tensors[name].shape)}; config.json asks for "
                 f"{list(shape)}.",
+                hint="Copy the whole model again: its weights and config.json belong together.",
                 code="bad_shape",
             )
     extra = sorted(name for name in tensors if name not in wanted and not _tolerated(name, facts))
