@@ -60,7 +60,9 @@ class LoadedBase:
 def compute_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device multiplies in it, else float32."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # Cards before Ampere emulate it, slowly; the planner counts float32 for them too.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
     mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     fast = mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
@@ -131,6 +133,9 @@ def load_base(
         )
     facts = facts_from_config(config)
     place = torch.device(device)
+    if place.type == "cuda":
+        # Random states, streams and synchronisation go by the current device.
+        torch.cuda.set_device(place)
     compute = compute_dtype(place)
     with _threads(_QUANTISING_THREADS):
         model = _from_folder(folder, config, method, place)

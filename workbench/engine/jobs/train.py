@@ -166,7 +166,8 @@ class TrainJob:
         """Publish the best weights (the last ones without an evaluation) and tell the totals."""
         progress = self.progress
         best = progress.best_step
-        if best in (-1, progress.step):
+        # A damaged newest checkpoint may have sent the run back to before its best one was pruned.
+        if best in (-1, progress.step) or best not in self.checkpoints.steps():
             tensors = self._weights()
         else:
             tensors = _split(self.checkpoints.read(best).tensors)["weights"]
