@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures.commands import Shell
+from workbench.runs.follow import follow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -123,11 +126,9 @@ def test_the_merged_folder_answers_as_the_adapter_did(
         assert spoken["answers"][0]["text"].strip() == answer.strip()
 
 
-def test_a_demo_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
-    """Interrupted early: the throw-away home goes too."""
-    import signal
-    import time
-
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_ended_leaves_nothing(tmp_path: Path, ending: signal.Signals) -> None:
+    """Neither the throw-away home nor the job that was at work in it."""
     shell = Shell.at(tmp_path, TMPDIR=str(tmp_path))
     running = subprocess.Popen(
         shell.command(["demo", "--headless"]),
@@ -135,10 +136,13 @@ def test_a_demo_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("workbench-demo-*/home/vault.json")):
+    deadline = time.monotonic() + 120
+    while not (found := list(tmp_path.glob("workbench-demo-*/home/runs/*/events.jsonl"))):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    running.send_signal(signal.SIGINT)
+    state = follow(found[0].parent, until=lambda state: state.pid is not None)
+    assert state.pid is not None
+    running.send_signal(ending)
     running.wait(timeout=60)
     assert list(tmp_path.glob("workbench-demo-*")) == []
+    assert not Path(f"/proc/{state.pid}").exists()

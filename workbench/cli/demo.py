@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -67,10 +68,24 @@ def _place(keep: Path | None) -> Iterator[_Place]:
         yield _Place(home, beside, home.with_name(home.name + ".passphrase"))
         return
     root = Path(tempfile.mkdtemp(prefix="workbench-demo-"))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Also whoever ends the demo from outside, or closes its terminal, leaves nothing behind.
+        signal.signal(number, signal.default_int_handler)
     try:
         yield _Place(root / "home", root / "export", None)
     finally:
+        _end_runs(root / "home")
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _end_runs(home: Path) -> None:
+    """End what would go on without its home: jobs outlive their front door."""
+    from workbench.runs.listing import list_runs
+    from workbench.runs.steering import stop
+
+    for state in list_runs(home):
+        if not state.is_over:
+            stop(home, state.run, grace_seconds=1, term_seconds=5)
 
 
 def _demo(options: argparse.Namespace, console: Console) -> None:
