@@ -126,3 +126,9 @@ def test_an_interrupted_command_still_prints_its_one_document(
 
     run(Command(argparse.Namespace(handler=interrupt), Console(as_json=True)))
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a\nb", "\x1b[31mred", "-x", "x" * 101])
+def test_what_is_no_name_names_no_adapter(shell: Shell, name: str) -> None:
+    words = ("train", "--model", "absent", "--dataset", "absent", f"--name={name}")
+    assert shell.json(*words, expect=2)["error"]["code"] == "bad_name"

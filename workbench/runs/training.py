@@ -6,6 +6,7 @@ that is taken, a plan that does not fit, a disk that is full.
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.datasets.store import SealedDataset
-from workbench.errors import BadInput, DoesNotFit, NotFound
+from workbench.errors import BadInput, DoesNotFit, NotFound, UsageError
 from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
 from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from workbench.vault.catalogue import Entry
     from workbench.vault.store import Vault
 
+# As datasets are named: what no terminal, file system or model card takes for something else.
+_NAME = re.compile(r"\w[\w .+-]{0,99}")
 # Tokenising a million records to plan a run would take minutes; this many tell enough.
 _SAMPLED_RECORDS = 4096
 # A checkpoint holds the trained parameters and the optimizer's two moments, at most in 32 bits.
@@ -58,12 +61,13 @@ def start_training(
 
     Raises:
         NotFound: There is no such model or dataset.
+        UsageError: The adapter's name is none.
         BadInput: The adapter's name is taken, or the dataset has nothing to train on.
         DoesNotFit: No plan fits the memory, or checkpoints would not fit the disk.
     """
+    _check_adapter_name(vault, adapter)
     base = vault.catalogue.get("model", model)
     data = vault.catalogue.get("dataset", dataset)
-    _refuse_taken_name(vault, adapter)
     hardware = probe_hardware()
     plan = make_plan(
         model_facts(base),
@@ -186,7 +190,13 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
     )
 
 
-def _refuse_taken_name(vault: Vault, name: str) -> None:
+def _check_adapter_name(vault: Vault, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            "This is no name for an adapter.",
+            hint="Letters, digits, space, '.', '_', '+' and '-', at most 100.",
+            code="bad_name",
+        )
     try:
         vault.catalogue.get("adapter", name)
     except NotFound:
