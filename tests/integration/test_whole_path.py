@@ -67,6 +67,7 @@ def test_the_kept_home_is_sound(kept: tuple[Shell, dict[str, Any]]) -> None:
     assert shown["dataset"]["root"]
     assert shell.json("dataset", "verify", document["dataset"]["dataset"])["bad"] == []
     assert shell.json("model", "verify", "starter")["ok"]
+    assert shell.json("dataset", "show", document["dataset"]["dataset"])["tokens"]["starter"] > 1000
 
 
 def test_runs_are_listed_without_a_passphrase(kept: tuple[Shell, dict[str, Any]]) -> None:

@@ -69,10 +69,12 @@ def start_training(
     base = vault.catalogue.get("model", model)
     data = vault.catalogue.get("dataset", dataset)
     hardware = probe_hardware()
+    lengths = measure_lengths(vault, base, data)
+    _note_tokens(vault, base, data, lengths)
     plan = make_plan(
         model_facts(base),
         hardware,
-        dataset=measure_lengths(vault, base, data),
+        dataset=lengths,
         recipe=recipe,
     )
     if plan.choice is None or not plan.candidates[plan.choice].fits:
@@ -188,6 +190,12 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
     return DatasetLength(
         records=rows, tokens=sum(lengths) * rows // len(lengths), longest=max(lengths)
     )
+
+
+def _note_tokens(vault: Vault, base: Entry, data: Entry, lengths: DatasetLength) -> None:
+    """Note with the dataset how long its train split is in this model's tokens."""
+    tokens = {**data.record.get("tokens", {}), base.name: lengths.tokens}
+    vault.catalogue.put("dataset", data.object_id, data.name, {**data.record, "tokens": tokens})
 
 
 def _check_adapter_name(vault: Vault, name: str) -> None:
