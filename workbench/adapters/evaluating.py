@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.adapters.bases import base_of
 from workbench.adapters.library import add_metrics
 from workbench.adapters.short_jobs import Progress, ShortJob, run_job
+from workbench.errors import NotFound
 from workbench.evaluation.comparison import Side, compare
 from workbench.runs.training import dataset_part, model_part, weights_paths
 from workbench.vault.catalogue import Entry
@@ -45,7 +46,7 @@ def evaluate(
     """
     entry = vault.catalogue.get("adapter", adapter)
     base = base_of(vault, entry)
-    data = vault.catalogue.get("dataset", dataset or entry.record["dataset"]["object_id"])
+    data = _dataset_of(vault, entry, dataset)
     job = ShortJob(
         kind="evaluate",
         objects={"model": base.object_id, "dataset": data.object_id, "adapter": entry.object_id},
@@ -76,6 +77,19 @@ def evaluate(
         "peak_bytes": outcome.state.peak_bytes,
     }
     return document
+
+
+def _dataset_of(vault: Vault, adapter: Entry, named: str | None) -> Entry:
+    if named is not None:
+        return vault.catalogue.get("dataset", named)
+    try:
+        return vault.catalogue.get("dataset", adapter.record["dataset"]["object_id"])
+    except NotFound:
+        raise NotFound(
+            f"The dataset that {adapter.name} was trained on is no longer in this vault.",
+            hint="Name another one with --dataset.",
+            code="dataset_removed",
+        ) from None
 
 
 def note_evaluation(
