@@ -14,18 +14,6 @@ from starter_recipe.scenes import ALL_MATTERS
 from starter_recipe.tokens import write_json
 
 STARTER = Path(__file__).resolve().parents[2] / "workbench" / "starter"
-# What a LoRA run on the sample data should be told; `try_triage.py` reached the card's figures so.
-TRAINING = {
-    "method": "qlora",
-    "rank": 16,
-    "alpha": 32,
-    "learning_rate": 0.002,
-    "epochs": 8,
-    "warmup_steps": 5,
-    "batch_tokens": 2048,
-    "context": 256,
-    "loss_on": "assistant",
-}
 
 
 def _files(folder: Path) -> list[dict[str, object]]:
@@ -75,7 +63,7 @@ def main() -> None:
                     {"name": name, "values": list(values)} for name, values in triage.FIELDS.items()
                 ],
             },
-            "training": TRAINING,
+            "recipe": "recipe.toml",
         },
     )
 

@@ -26,7 +26,8 @@ _WORDS, _SEED = 5000, 1
 _PLAIN = """
 import duckdb, json, resource, sys, time
 wall, cpu = time.perf_counter(), time.process_time()
-connection = duckdb.connect(sys.argv[2], config={'enable_progress_bar': False})
+connection = duckdb.connect(sys.argv[2])
+connection.execute('SET enable_progress_bar = false')
 connection.execute(
     f"CREATE TABLE t AS SELECT * FROM read_csv('{sys.argv[1]}', ignore_errors=true)")
 connection.close()

@@ -12,11 +12,12 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from starter_recipe.corpus import HELD_OUT_SEED, TRAINING_SEED, documents
-from starter_recipe.tokens import CONTEXT, END, PAD, VOCABULARY, document_text, token_id
+from starter_recipe.tokens import ASSISTANT, CONTEXT, END, PAD, VOCABULARY, document_text, token_id
 from starter_recipe.windows import WindowFilter
 
 ROWS, LENGTH = 8, 256
-PEAK_RATE, WARM_UP = 1.5e-3, 100
+PEAK_RATE, WARM_UP = 2e-3, 60
+ASKED_WEIGHT = 0.2
 MODEL_SEED = 4_096
 _BLOCK = 512  # documents tokenized and filtered together
 _IGNORED = -100
@@ -24,12 +25,17 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of whole documents. Shapes: (ROWS, LENGTH); ``mask`` (ROWS, 1, LENGTH, LENGTH)."""
+    """Rows of whole documents. Shapes: (ROWS, LENGTH); ``mask`` (ROWS, 1, LENGTH, LENGTH).
+
+    ``weights`` tell how much each label counts in training: what a person says in a chat is mostly
+    chance, and what is answered follows from it.
+    """
 
     ids: torch.Tensor
     positions: torch.Tensor
     mask: torch.Tensor
     labels: torch.Tensor
+    weights: torch.Tensor
     tokens: int
 
 
@@ -56,8 +62,11 @@ def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
 
 
 def encoded(tokenizer: Tokenizer, seed: int, windows: WindowFilter | None) -> Iterator[list[int]]:
-    """Token ids of one document after another; over-long ones and repeated windows left out."""
-    stream = documents(seed)
+    """Token ids of one document after another; over-long ones and repeated windows left out.
+
+    Without ``windows`` the stream is a held-out one: of the lasting mixture from its start.
+    """
+    stream = documents(seed, settled=windows is None)
     while True:
         texts = [document_text(document) for document in islice(stream, _BLOCK)]
         rows = [
@@ -80,14 +89,27 @@ def packed_rows(rows: Iterable[list[int]]) -> Iterator[list[list[list[int]]]]:
         free[place] -= len(row)
 
 
-def packed(rows: Iterable[list[int]], pad: int) -> Iterator[Batch]:
+def packed(rows: Iterable[list[int]], tokenizer: Tokenizer) -> Iterator[Batch]:
     """Batches in which each document stands whole in one row and sees only itself."""
-    return (_batch(filled, pad) for filled in packed_rows(rows))
+    pad, opening, closing = (token_id(tokenizer, token) for token in (PAD, ASSISTANT, END))
+    return (_batch(filled, pad, opening, closing) for filled in packed_rows(rows))
 
 
-def _batch(rows: list[list[list[int]]], pad: int) -> Batch:
+def _weights(document: list[int], opening: int, closing: int) -> list[float]:
+    """How much each token counts as a label: answers fully, the rest of a chat a little."""
+    weights, inside = [], opening not in document
+    for token in document:
+        weights.append(1.0 if inside else ASKED_WEIGHT)
+        inside = (
+            inside if opening not in document else token == opening or (inside and token != closing)
+        )
+    return weights
+
+
+def _batch(rows: list[list[list[int]]], pad: int, opening: int, closing: int) -> Batch:
     ids = np.full((ROWS, LENGTH), pad, dtype=np.int64)
     labels = np.full((ROWS, LENGTH), _IGNORED, dtype=np.int64)
+    weights = np.zeros((ROWS, LENGTH), dtype=np.float32)
     positions = np.zeros((ROWS, LENGTH), dtype=np.int64)
     owner = np.full((ROWS, LENGTH), -1, dtype=np.int64)
     tokens = 0
@@ -97,6 +119,7 @@ def _batch(rows: list[list[list[int]]], pad: int) -> Batch:
             stop = start + len(document)
             ids[index, start:stop] = document
             labels[index, start : stop - 1] = document[1:]
+            weights[index, start : stop - 1] = _weights(document, opening, closing)[1:]
             positions[index, start:stop] = np.arange(len(document))
             owner[index, start:stop] = number
             tokens += len(document)
@@ -109,11 +132,12 @@ def _batch(rows: list[list[list[int]]], pad: int) -> Batch:
         torch.from_numpy(positions),
         torch.from_numpy(mask)[:, None],
         torch.from_numpy(labels),
+        torch.from_numpy(weights),
         tokens,
     )
 
 
-def batch_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+def batch_loss(model: LlamaForCausalLM, batch: Batch, *, weighted: bool = False) -> torch.Tensor:
     """Mean next-token loss in nats, computed with bfloat16 products."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(
@@ -122,9 +146,16 @@ def batch_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
             position_ids=batch.positions,
             use_cache=False,
         ).logits
-    return torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), batch.labels.flatten(), ignore_index=_IGNORED
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        batch.labels.flatten(),
+        ignore_index=_IGNORED,
+        reduction="none" if weighted else "mean",
     )
+    if not weighted:
+        return losses
+    weights = batch.weights.flatten()
+    return (losses * weights).sum() / weights.sum()
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -147,7 +178,7 @@ def optimizer_of(model: LlamaForCausalLM) -> torch.optim.Optimizer:
 def held_out_batches(tokenizer: Tokenizer, count: int) -> list[Batch]:
     """The first ``count`` batches of the held-out stream."""
     rows = encoded(tokenizer, HELD_OUT_SEED, None)
-    stream = packed(rows, token_id(tokenizer, PAD))
+    stream = packed(rows, tokenizer)
     return list(islice(stream, count))
 
 
@@ -182,13 +213,13 @@ def train(
     model.train()
     optimizer = optimizer_of(model)
     windows = WindowFilter()
-    stream = packed(encoded(tokenizer, TRAINING_SEED, windows), token_id(tokenizer, PAD))
+    stream = packed(encoded(tokenizer, TRAINING_SEED, windows), tokenizer)
     tokens, begin = 0, time.monotonic()
     for step, batch in enumerate(islice(stream, stop_after or steps)):
         tokens += batch.tokens
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, steps)
-        loss = batch_loss(model, batch)
+        loss = batch_loss(model, batch, weighted=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -35,7 +35,7 @@ def held_out_prompts(tokenizer: Tokenizer, count: int) -> list[tuple[str, list[i
     """``count`` prompts, half chats before their last answer, half beginnings of plain notes."""
     wanted = {"chat": count - count // 2, "plain": count // 2}
     prompts: list[tuple[str, list[int]]] = []
-    for document in documents(PROMPT_SEED):
+    for document in documents(PROMPT_SEED, settled=True):
         kind = "chat" if document.text is None else "plain"
         if not wanted[kind]:
             if not any(wanted.values()):

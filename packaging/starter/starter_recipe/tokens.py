@@ -81,7 +81,7 @@ def train_tokenizer(count: int = 30_000) -> Tokenizer:
     )
     texts = (
         document.text or "\n".join(message["content"] for message in document.messages)
-        for document in islice(documents(TRAINING_SEED), count)
+        for document in islice(documents(TRAINING_SEED, settled=True), count)
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
