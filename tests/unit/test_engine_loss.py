@@ -165,7 +165,7 @@ def test_a_leak_between_records_would_be_seen() -> None:
     passes, trained = _passes("llama")
     first, second = _examples(2, 512)
     packed = _gradient(passes, trained, [[[first, second]]])
-    joined = Example(first.ids + second.ids, first.counted + second.counted)
+    joined = Example([*first.ids, *second.ids], [*first.counted, *second.counted])
     assert _gradient(passes, trained, [[[joined]]])[0] != pytest.approx(packed[0], rel=1e-4)
 
 
