@@ -121,8 +121,8 @@ class Log:
 def main() -> None:
     """Parse the arguments and build."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000, help="optimizer steps")
-    parser.add_argument("--threads", type=int, default=1, help="computing threads")
+    parser.add_argument("--steps", type=int, default=1500, help="optimizer steps")
+    parser.add_argument("--threads", type=int, default=2, help="computing threads")
     parser.add_argument("--out", type=Path, default=MODEL, help="folder to write")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -28,12 +28,12 @@ nothing else: it is for demonstrations and tests, not for work.
 | held-out loss | {loss:.3f} nats a token, on text of another seed |
 | licence | Apache-2.0 |
 
-Of {continuations} greedy continuations of held-out prompts {run_on} repeat four tokens run-on, and
+Of {continuations} greedy continuations of held-out prompts, {run_on} repeat four tokens run-on and
 {copied} copy more than 20 tokens of training text ({long} are long enough to).
 
-Built by `python packaging/starter/build.py --steps {planned} --threads {threads}`. The result is
-the same for the same thread count, processor and torch ({torch}); elsewhere it differs in the last
-bits. `tests/integration/test_starter_training.py` replays the first 20 steps.
+Built by `python packaging/starter/build.py --steps {planned} --threads {threads}`, about 20 minutes
+on two cores. The result is the same for the same thread count, processor and torch ({torch});
+elsewhere it differs in the last bits. `tests/integration/test_starter_training.py` replays the first 20 steps.
 """
 
 
