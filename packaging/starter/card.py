@@ -33,7 +33,8 @@ Of {continuations} greedy continuations of held-out prompts, {run_on} repeat fou
 
 Built by `python packaging/starter/build.py --steps {planned} --threads {threads}`, about 20 minutes
 on two cores. The result is the same for the same thread count, processor and torch ({torch});
-elsewhere it differs in the last bits. `tests/integration/test_starter_training.py` replays the first 20 steps.
+elsewhere it differs in the last bits. `tests/integration/test_starter_training.py` replays the
+first 20 steps.
 """
 
 
