@@ -120,6 +120,16 @@ def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[
     }
 
 
+def _measured(event: dict[str, Any]) -> str:
+    """Tell what training will read, and what was left out and why: nothing is cut silently."""
+    line = f"  {event['records']:,} records, {event['tokens']:,} tokens, {event['steps']:,} steps"
+    skipped = {**event.get("skipped", {})}
+    for reason, count in event.get("validation_skipped", {}).items():
+        skipped[reason] = skipped.get(reason, 0) + count
+    left_out = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in skipped.items()]
+    return f"{line}; left out: {', '.join(left_out)}" if left_out else line
+
+
 def show_event(event: dict[str, Any], console: Console) -> None:
     """Tell one event of a run: steps move the progress line, milestones get a line."""
     kind = event["type"]
@@ -134,6 +144,8 @@ def show_event(event: dict[str, Any], console: Console) -> None:
         console.say("  waiting: another job has the device")
     elif kind == "loaded":
         console.say(f"  model loaded; {event['trainable']:,} parameters will be trained")
+    elif kind == "measured" and "steps" in event:
+        console.say(_measured(event))
     elif kind == "evaluated":
         console.say(f"  step {event['step']}: held-out loss {event['loss']:.3f}")
     elif kind == "adjusted":
