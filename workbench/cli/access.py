@@ -63,10 +63,20 @@ def read_secret(options: argparse.Namespace, prompt: str, *, confirm: bool = Fal
     named = os.environ.get("WORKBENCH_PASSPHRASE_FILE")
     if named:
         return _from_file(Path(named))
+    hint = "Give --passphrase-fd N, or a 0600 file in WORKBENCH_PASSPHRASE_FILE."
+    return ask_secret(prompt, confirm=confirm, hint=hint)
+
+
+def ask_secret(prompt: str, *, confirm: bool, hint: str) -> str:
+    """Ask on the terminal, twice with `confirm`.
+
+    Raises:
+        UsageError: There is no terminal to ask on, or the two entries differ.
+    """
     if not sys.stdin.isatty():
         raise UsageError(
             "A passphrase is needed and there is no terminal to ask on.",
-            hint="Give --passphrase-fd N, or a 0600 file in WORKBENCH_PASSPHRASE_FILE.",
+            hint=hint,
             code="no_passphrase",
         )
     secret = getpass.getpass(prompt)

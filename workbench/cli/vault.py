@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from workbench.cli.access import home_of, read_secret, unlock
+from workbench.cli.access import ask_secret, home_of, read_secret, unlock
 from workbench.cli.console import Console, size
 from workbench.errors import VaultDamaged
 from workbench.vault.home import check_home
@@ -78,26 +78,8 @@ def _new_secret(options: argparse.Namespace) -> str:
     fresh = argparse.Namespace(passphrase_fd=options.new_passphrase_fd)
     if options.new_passphrase_fd is None:
         # A file in the environment names the passphrase in force, never the new one.
-        return _ask_new()
+        return ask_secret("New passphrase: ", confirm=True, hint="Give --new-passphrase-fd N.")
     return read_secret(fresh, "New passphrase: ")
-
-
-def _ask_new() -> str:
-    import getpass
-    import sys
-
-    from workbench.errors import UsageError
-
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "A new passphrase is needed and there is no terminal to ask on.",
-            hint="Give --new-passphrase-fd N.",
-            code="no_passphrase",
-        )
-    secret = getpass.getpass("New passphrase: ")
-    if getpass.getpass("Again: ") != secret:
-        raise UsageError("The two entries differ; nothing was changed.")
-    return secret
 
 
 def _passphrase(options: argparse.Namespace, console: Console) -> None:

@@ -4,7 +4,7 @@ bitsandbytes repacks a layer's codes in place at the first forward in evaluation
 AVX512-BF16. Afterwards dequantisation, merging and the backward pass read the repacked codes as
 if they were not, silently: gradients are wrong by their whole size. `guard` switches that
 repacking off on every layer; call it right after loading, before any forward
-(bitsandbytes issue 2078).
+(reported to bitsandbytes as 2078).
 """
 
 from __future__ import annotations
