@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from workbench.cli.access import home_of
 from workbench.cli.main import parse, run
 
 
@@ -21,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from workbench.airgap.front_door import lock_front_door
 
         lock_front_door()
+        if command.opens_screens and sys.stdin.isatty() and sys.stdout.isatty():
+            from workbench.tui.session import Session
+            from workbench.tui.start import open_ui
+
+            return open_ui(Session(home_of(command.options)))
     return run(command)
 
 

@@ -6,6 +6,7 @@ record text: name the file, the line and the reason code instead.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -104,3 +105,20 @@ class Busy(WorkbenchError):
 
 class InternalError(WorkbenchError):
     """A fault of the product itself."""
+
+
+def told_by_system(error: OSError) -> WorkbenchError | None:
+    """Return what the system refused in the product's words; None for what it never should."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DoesNotFit(
+            "The disk is full; what was there before is as it was.",
+            hint="Free some space on the home's disk, then try again.",
+            code="disk_full",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return BadInput(
+            f"A file of the vault's home may not be written or read ({error.strerror}).",
+            hint="Check who owns the home folder, and that its disk is not mounted read-only.",
+            code="no_access",
+        )
+    return None

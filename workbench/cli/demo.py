@@ -18,7 +18,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.cli.console import Console, duration, size
+from workbench.cli.console import Console, size
 from workbench.cli.dataset import import_document
 from workbench.cli.train import watch_training
 from workbench.errors import BadInput
@@ -88,21 +88,43 @@ def _end_runs(home: Path) -> None:
             stop(home, state.run, grace_seconds=1, term_seconds=5)
 
 
-def _demo(options: argparse.Namespace, console: Console) -> None:
-    if options.headless or not sys.stdout.isatty():
-        console.as_json = True
+def _demo(options: argparse.Namespace, console: Console) -> int:
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if on_terminal and not options.headless and not console.as_json:
+        return _show_on_screen(options, console)
+    console.as_json = True
     began = time.monotonic()
     with _place(options.keep) as place:
         document = _Walk(place, console).run()
     document["seconds"] = round(time.monotonic() - began, 1)
-    if options.keep:
-        closing = (
-            f"The home is kept at {document['home']}, its passphrase in "
-            f"{document['passphrase_file']}, the export in {document['export']['folder']}."
+    console.result(document, [])
+    return 0
+
+
+def _show_on_screen(options: argparse.Namespace, console: Console) -> int:
+    """Open the screens on the demo's home, everything laid ready for the Enter key."""
+    from workbench.tui.session import Session, Tour
+    from workbench.tui.start import open_ui
+
+    with _place(options.keep) as place, as_file(files("workbench").joinpath("starter")) as starter:
+        walk = _Walk(place, console)
+        vault = walk.make_vault()
+        data = walk.facts["data"]
+        tour = Tour(
+            files=tuple(starter / name for name in data["train"]),
+            dataset=DATASET,
+            model=MODEL,
+            recipe=starter / "recipe.toml",
+            adapter=ADAPTER,
+            export=place.export,
+            kept=options.keep is not None,
         )
+        code = open_ui(Session(place.home, vault=vault, tour=tour))
+    if options.keep:
+        console.say(f"The home is kept at {place.home}, its passphrase in {place.passphrase_file}.")
     else:
-        closing = "All of it was deleted again; `workbench demo --keep DIR` keeps it."
-    console.result(document, ["", f"Done in {duration(document['seconds'])}. {closing}"])
+        console.say("All of the demo was deleted again; `workbench demo --keep DIR` keeps it.")
+    return code
 
 
 class _Walk:
@@ -112,11 +134,11 @@ class _Walk:
         self._place = place
         self._console = console
         self._starter = files("workbench").joinpath("starter")
-        self._facts = json.loads(self._starter.joinpath("starter.json").read_text("utf-8"))
+        self.facts = json.loads(self._starter.joinpath("starter.json").read_text("utf-8"))
 
     def run(self) -> dict[str, Any]:
         """Walk the path; return the contract's fields but the time it took."""
-        vault = self._make_vault()
+        vault = self.make_vault()
         dataset = self._import_data(vault)
         trained, plan = self._train(vault)
         evaluation = self._evaluate(vault)
@@ -139,7 +161,8 @@ class _Walk:
     def _say(self, line: str) -> None:
         self._console.say(line)
 
-    def _make_vault(self) -> Vault:
+    def make_vault(self) -> Vault:
+        """Make the vault, and put the starter model on its shelf."""
         from workbench.models.shelf import add_starter
         from workbench.vault.store import Vault
 
@@ -158,7 +181,7 @@ class _Walk:
         from workbench.datasets.importing import import_files
 
         self._say("2  Sample data: checked, sealed, split.")
-        data = self._facts["data"]
+        data = self.facts["data"]
         with as_file(self._starter) as folder:
             report = import_files(
                 vault,
@@ -212,7 +235,7 @@ class _Walk:
         from workbench.adapters.evaluating import evaluate
         from workbench.evaluation.answers import AnswerFormat, majority_baseline, score_answers
 
-        form = AnswerFormat.from_json(self._facts["task"])
+        form = AnswerFormat.from_json(self.facts["task"])
         document = evaluate(
             vault, ADAPTER, dataset=dataset, answers=True, max_tokens=_ANSWER_TOKENS
         )

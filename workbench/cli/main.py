@@ -7,7 +7,6 @@ Each command group is a module with `add_to(commands)`, which registers parsers 
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,10 @@ from workbench.cli import (
 from workbench.cli import run as run_group
 from workbench.cli.console import Console
 from workbench.errors import (
-    BadInput,
-    DoesNotFit,
     InternalError,
     UsageError,
     WorkbenchError,
+    told_by_system,
 )
 
 Handler = Callable[[argparse.Namespace, Console], int | None]
@@ -81,6 +79,12 @@ class Command:
     console: Console
     failed: UsageError | None = None
 
+    @property
+    def opens_screens(self) -> bool:
+        """Whether no command was named: on a terminal, the screens open."""
+        bare = getattr(self.options, "handler", None) is guide.show_start
+        return bare and not self.console.as_json
+
 
 def parse(argv: Sequence[str]) -> Command:
     """Parse `argv`; --help and --version print and exit from here."""
@@ -111,29 +115,12 @@ def run(command: Command) -> int:
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
         return 1
     except OSError as error:
-        refusal = _told(error)
+        refusal = told_by_system(error) or _own_fault(error)
         console.error(refusal)
         return refusal.exit_code
     except Exception as error:  # the last resort: an exception's text may hold record text
         console.error(_own_fault(error))
         return InternalError.exit_code
-
-
-def _told(error: OSError) -> WorkbenchError:
-    """Return what the system refused in the contract's words; a surprise is our own fault."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DoesNotFit(
-            "The disk is full; what was there before is as it was.",
-            hint="Free some space on the home's disk, then try again.",
-            code="disk_full",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return BadInput(
-            f"A file of the vault's home may not be written or read ({error.strerror}).",
-            hint="Check who owns the home folder, and that its disk is not mounted read-only.",
-            code="no_access",
-        )
-    return _own_fault(error)
 
 
 def _own_fault(error: Exception) -> InternalError:

@@ -36,7 +36,7 @@ class Entry:
     """One object of the vault.
 
     Attributes:
-        kind: "dataset", "model", "run" or "adapter".
+        kind: "dataset", "model", "run", "adapter" or "draft".
         object_id: Its id.
         name: The user's name for it, unique within its kind.
         record: What the object's room notes about it.

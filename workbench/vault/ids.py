@@ -7,15 +7,15 @@ import secrets
 
 from workbench.errors import BadInput
 
-PREFIXES = {"ds": "dataset", "mo": "model", "ru": "run", "ad": "adapter"}
-_PATTERN = re.compile(r"(ds|mo|ru|ad)-[0-9a-f]{16}")
+PREFIXES = {"ds": "dataset", "mo": "model", "ru": "run", "ad": "adapter", "dr": "draft"}
+_PATTERN = re.compile(r"(ds|mo|ru|ad|dr)-[0-9a-f]{16}")
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh object id such as `ds-0f3c…` (16 hexadecimal digits).
 
     Args:
-        prefix: One of `PREFIXES`: ds, mo, ru or ad.
+        prefix: One of `PREFIXES`: ds, mo, ru, ad or dr.
     """
     if prefix not in PREFIXES:
         raise ValueError(f"unknown object prefix {prefix!r}")
@@ -39,5 +39,5 @@ def check_id(value: str) -> str:
 
 
 def kind_of(object_id: str) -> str:
-    """Return the kind that the id's prefix stands for: dataset, model, run or adapter."""
+    """Return the kind that the id's prefix stands for: dataset, model, run, adapter or draft."""
     return PREFIXES[check_id(object_id)[:2]]

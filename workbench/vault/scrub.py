@@ -156,6 +156,7 @@ def _main_paths(home: Path, entry: Entry) -> tuple[Path, ...]:
         "adapter": (adapter / "adapter.sealed", adapter / "manifest.sealed"),
         "model": (home / "models" / entry.object_id,),
         "run": (home / "runs" / entry.object_id / "spec.sealed",),
+        "draft": (),  # all of it stands in the catalogue
     }[entry.kind]
 
 

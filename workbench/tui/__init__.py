@@ -1,0 +1,1 @@
+"""Front door 2: the terminal UI. `app` routes, `screens` show, rooms do the work."""

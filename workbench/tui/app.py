@@ -1,0 +1,287 @@
+"""The app: it routes between screens, keeps the session, and does nothing else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib import import_module
+from typing import ClassVar, cast
+
+from textual import events, on
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
+from textual.reactive import reactive
+
+from workbench.airgap.leaks import describe
+from workbench.airgap.lockdown import current_protection
+from workbench.runs.state import RunState
+from workbench.text import printable
+from workbench.tui import themes
+from workbench.tui.navigation import BY_NAME
+from workbench.tui.palette import WorkbenchCommands
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.session import Session
+from workbench.tui.settings import UiSettings, read_settings, write_settings
+from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
+from workbench.tui.widgets.top_line import TopLine
+
+_IDLE_CHECK_SECONDS = 5.0
+_SECOND_CTRL_C_SECONDS = 3.0
+
+
+class WorkbenchApp(App[int]):
+    """The terminal UI.
+
+    Attributes:
+        live: The runs that have not ended, newest first.
+        failure: `Type at module:line` of what crashed the app; empty while nothing did.
+    """
+
+    TITLE = "QLoRA Workbench"
+    CSS_PATH = "styles.tcss"
+    COMMANDS: ClassVar = {WorkbenchCommands}
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help_here", "Help", id="app.help", tooltip="Explain this screen"),
+        Binding("f2", "places", "Go to", id="app.places", tooltip="List the places to go to"),
+        Binding(
+            "ctrl+p", "command_palette", "Commands", id="app.commands",
+            tooltip="Find and run any command",
+        ),
+        Binding(
+            "ctrl+l", "lock", "Lock", id="app.lock", show=False,
+            tooltip="Lock the vault; what trains goes on",
+        ),
+        Binding(
+            "ctrl+q", "leave", "Quit", id="app.quit", show=False, priority=True,
+            tooltip="Leave the workbench; what trains goes on",
+        ),
+        Binding(
+            "ctrl+c", "interrupt", "Quit", id="app.interrupt", show=False, priority=True,
+            tooltip="Pressed twice: leave the workbench",
+        ),
+    ]  # fmt: skip
+
+    live: reactive[tuple[RunState, ...]] = reactive(())
+    badge: reactive[str] = reactive("")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.settings = read_settings(session.home)
+        self.failure = ""
+        self._watcher = RunWatcher(session)
+        self._last_key = time.monotonic()
+        self._last_interrupt = 0.0
+        for theme in themes.ALL:
+            self.register_theme(theme)
+        self._apply(self.settings)
+
+    # Routing
+
+    def on_mount(self) -> None:
+        """Open the first screen: the vault's door, or Home where it stands open."""
+        self.badge = _badge()
+        if self.session.is_open:
+            self.push_screen(open_place("home"))
+        else:
+            self.show_door()
+        self.set_interval(_IDLE_CHECK_SECONDS, self._lock_when_idle)
+        self._watcher.start(self)
+
+    def show_door(self) -> None:
+        """Ask for the passphrase, or welcome a person who has no vault yet."""
+        from workbench.tui.screens.door import UnlockScreen, WelcomeScreen
+
+        self.push_screen(UnlockScreen() if self.session.is_made else WelcomeScreen())
+
+    def enter(self) -> None:
+        """Go on from the door: to what was open before, or to Home."""
+        self._last_key = time.monotonic()
+        self.settings = read_settings(self.session.home)
+        self._apply(self.settings)
+        self.pop_screen()
+        if not isinstance(self.screen, WorkbenchScreen):
+            self.push_screen(open_place("home"))
+
+    def go(self, name: str, screen: WorkbenchScreen | None = None) -> None:
+        """Go to a place: everything above Home is closed first.
+
+        Args:
+            name: The place.
+            screen: Its screen, where it needs arguments; otherwise a fresh one.
+        """
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        if name != "home":
+            self.push_screen(screen or open_place(name))
+
+    def go_back(self) -> None:
+        """Close the screen on top, never Home."""
+        if self.can_go_back:
+            self.pop_screen()
+
+    @property
+    def can_go_back(self) -> bool:
+        """Whether there is a screen below to go back to: Textual's own, Home, then this one."""
+        return len(self.screen_stack) > 2
+
+    def action_help_here(self) -> None:
+        """Explain the screen on top."""
+        from workbench.tui.modals.page import HelpModal
+
+        screen = self.screen
+        if isinstance(screen, WorkbenchScreen):
+            self.push_screen(HelpModal.of_screen(screen, screen.heading, screen.help_page))
+
+    def action_places(self) -> None:
+        """List the places; only inside an open vault."""
+        from workbench.tui.modals.places import PlacesModal
+
+        def go(name: str | None) -> None:
+            if name:
+                self.go(name)
+
+        if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
+            self.push_screen(PlacesModal(), go)
+
+    # Settings
+
+    def change_settings(self, settings: UiSettings) -> None:
+        """Take over and keep other settings; raises OSError where they cannot be written."""
+        self._apply(settings)
+        self.settings = settings
+        if self.session.is_made:
+            write_settings(self.session.home, settings)
+
+    def _apply(self, settings: UiSettings) -> None:
+        self.theme = settings.theme
+        self.animation_level = "basic" if settings.animation else "none"
+        self.set_keymap(settings.keys)
+
+    # The vault
+
+    def action_lock(self) -> None:
+        """Take the keys away from the screens; what trains goes on."""
+        if self.session.is_open:
+            self.session.lock()
+            self.show_door()
+
+    def _lock_when_idle(self) -> None:
+        minutes = self.settings.idle_minutes
+        idle = time.monotonic() - self._last_key
+        if minutes and idle > 60 * minutes and self.session.tour is None:
+            self.action_lock()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Note that somebody is there."""
+        if isinstance(event, events.InputEvent):
+            self._last_key = time.monotonic()
+        await super().on_event(event)
+
+    # Runs
+
+    @on(RunsChanged)
+    def _take_runs(self, event: RunsChanged) -> None:
+        self.live = event.live
+
+    @on(LibraryGrew)
+    def _tell_adapters(self, event: LibraryGrew) -> None:
+        for name in event.adapters:
+            self.notify(f"{name} is in the library.", title="Training finished")
+
+    def watch_live(self) -> None:
+        """Keep the top lines current."""
+        self._fill_top_lines()
+
+    def watch_badge(self) -> None:
+        """Keep the top lines current."""
+        self._fill_top_lines()
+
+    def _fill_top_lines(self) -> None:
+        for screen in self.screen_stack:
+            for line in screen.query(TopLine):
+                line.live, line.badge = self.live, self.badge
+
+    @on(events.ScreenResume)
+    def _fill_resumed(self) -> None:
+        self._fill_top_lines()
+
+    # Leaving
+
+    def action_interrupt(self) -> None:
+        """Leave at the second Ctrl+C; the first one says what becomes of the running job."""
+        now = time.monotonic()
+        if now - self._last_interrupt < _SECOND_CTRL_C_SECONDS:
+            self.exit(0)
+            return
+        self._last_interrupt = now
+        self.notify(f"{self._on_leaving()} Press Ctrl+C again to leave.", timeout=3)
+
+    def action_leave(self) -> None:
+        """Ask, where a job runs, and leave."""
+        from workbench.tui.modals.questions import ConfirmModal
+
+        if not self.live:
+            self.exit(0)
+            return
+
+        def answer(leave: bool | None) -> None:
+            if leave:
+                self.exit(0)
+
+        self.push_screen(ConfirmModal("Leave?", self._on_leaving(), yes="Leave"), answer)
+
+    def _on_leaving(self) -> str:
+        tour = self.session.tour
+        if not self.live:
+            return "Nothing runs."
+        if tour is not None and not tour.kept:
+            return "The demo's run will be stopped, and all of the demo deleted."
+        return "Training goes on without this screen; `workbench` shows it again."
+
+    # What is said
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Tell something in passing, as plain text."""
+        super().notify(
+            printable(message), title=printable(title), severity=severity, timeout=timeout,
+            markup=False,
+        )  # fmt: skip
+
+    def _fatal_error(self) -> None:
+        # Textual would print the locals of every frame, and records are among them.
+        error = sys.exc_info()[1] or self._exception
+        if error is not None:
+            told = describe(error)
+            self.failure = f"{told['error_type']} at {told['place']}"
+        else:
+            self.failure = "unknown"
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: object) -> None:
+        """Leave without printing what a library made of its own failure."""
+        self._fatal_error()
+
+
+def open_place(name: str) -> WorkbenchScreen:
+    """Import and make the screen of a place."""
+    module, _, screen = BY_NAME[name].screen.partition(":")
+    found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
+    return cast(WorkbenchScreen, found())
+
+
+def _badge() -> str:
+    protection = current_protection()
+    if protection is None:
+        return "○ not locked down"
+    return "● air gap holds" if protection.holds else "▲ air gap open"

@@ -1,0 +1,122 @@
+"""What every screen shares: its place, its frame, background work and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Footer
+from textual.worker import Worker
+
+from workbench.errors import WorkbenchError
+from workbench.tui import work
+from workbench.tui.modals.questions import MessageModal
+from workbench.tui.navigation import BY_NAME
+from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.top_line import TopLine
+
+if TYPE_CHECKING:
+    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.session import Session
+
+LEAST_WIDTH, LEAST_HEIGHT = 80, 24
+
+
+class WorkbenchScreen(Screen[None]):
+    """One screen: a line on top, a body, the demo's tour line, the keys.
+
+    A subclass sets `PLACE`, composes its body in `compose_body`, and may set `TOUR`, what the demo
+    says to press here. Keys have an `id`, so that they can be remapped, and a `tooltip`, which the
+    command palette and F1 show.
+    """
+
+    PLACE: ClassVar[str] = "home"
+    TOUR: ClassVar[str] = ""
+    # A `screen-` help page of its own, where it differs from the place's.
+    HELP_PAGE: ClassVar[str] = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-tall"), (40, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Go back to where you were"),
+    ]
+
+    @property
+    def workbench(self) -> WorkbenchApp:
+        """The app, with its own type."""
+        return cast("WorkbenchApp", self.app)
+
+    @property
+    def session(self) -> Session:
+        """The home and its vault."""
+        return self.workbench.session
+
+    @property
+    def heading(self) -> str:
+        """What the top line calls this screen."""
+        return BY_NAME[self.PLACE].title
+
+    @property
+    def help_page(self) -> str:
+        """The name of this screen's page in the documentation."""
+        return f"screen-{self.HELP_PAGE or self.PLACE}"
+
+    def compose(self) -> ComposeResult:
+        yield TopLine(self.heading)
+        with Container(id="body"):
+            yield from self.compose_body()
+        if self.session.tour is not None:
+            yield Plain(f"Tour: {self.TOUR}" if self.TOUR else "", id="tour")
+        yield Footer(show_command_palette=False)
+        yield Plain("", id="too-small")
+
+    def compose_body(self) -> ComposeResult:
+        """Yield the widgets between the top line and the keys."""
+        raise NotImplementedError
+
+    def tell_tour(self, text: str) -> None:
+        """Say on the demo's line what to press now; nothing outside the demo."""
+        if self.session.tour is not None:
+            self.query_one("#tour", Plain).show(f"Tour: {text}" if text else "")
+
+    def begin(
+        self, name: str, task: Callable[[work.Progress], object], *, exclusive: bool = True
+    ) -> Worker[None]:
+        """Do `task` in a thread; see `workbench.tui.work.begin`."""
+        return work.begin(self, name, task, exclusive=exclusive)
+
+    @on(work.WorkFailed)
+    def _tell_failure(self, event: work.WorkFailed) -> None:
+        if not self.take_failure(event):
+            self.show_error(event.error)
+
+    def take_failure(self, event: work.WorkFailed) -> bool:
+        """Deal with work that failed; False leaves it to a message on the screen."""
+        return False
+
+    def show_error(self, error: WorkbenchError) -> None:
+        """Tell an error and what to do about it."""
+        self.app.push_screen(MessageModal.of_error(error))
+
+    def on_resize(self) -> None:
+        """Keep the notice for small terminals current; the stylesheet decides when it shows."""
+        width, height = self.app.size
+        self.query_one("#too-small", Plain).show(
+            f"This terminal is {width}x{height}.\n"
+            f"The workbench needs {LEAST_WIDTH}x{LEAST_HEIGHT}: make the window larger.\n"
+            "What runs goes on."
+        )
+
+    def action_back(self) -> None:
+        """Go back to where one was."""
+        self.workbench.go_back()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide Back where there is nothing to go back to."""
+        if action == "back":
+            return self.workbench.can_go_back
+        return super().check_action(action, parameters)

@@ -1,0 +1,232 @@
+"""The vault's door: welcome and a new passphrase, or unlocking with the one there is."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Center, Horizontal, Vertical
+from textual.widgets import Button, Checkbox, Input
+
+from workbench.errors import WrongPassphrase
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.widgets.plain import Plain
+from workbench.tui.work import WorkDone, WorkFailed
+
+LEAST_CHARACTERS = 8
+_STRENGTHS = (
+    "▁ very weak: guessed at once",
+    "▂ weak: guessed within minutes",
+    "▄ fair: withstands a casual attempt",
+    "▆ good: withstands a determined attempt",
+    "█ strong",
+)
+
+
+class UnlockScreen(WorkbenchScreen):
+    """Asks for the passphrase; the recovery key opens too."""
+
+    HELP_PAGE = "unlock"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "quit_here", "Quit", id="unlock.quit", tooltip="Leave the workbench"),
+    ]
+
+    @property
+    def heading(self) -> str:
+        """What the top line says."""
+        return "Unlock"
+
+    def compose_body(self) -> ComposeResult:
+        with Center(), Vertical(classes="door"):
+            yield Plain("The vault is locked.", classes="title")
+            yield Plain(f"{self.session.home}", classes="muted")
+            yield Plain("Passphrase, or the recovery key:")
+            yield Input(password=True, id="secret")
+            yield Plain("", id="said")
+            with Horizontal(classes="buttons"):
+                yield Button("Unlock", id="unlock", variant="primary")
+
+    def on_mount(self) -> None:
+        """Let the passphrase be typed at once."""
+        self.query_one("#secret", Input).focus()
+
+    @on(Input.Submitted, "#secret")
+    @on(Button.Pressed, "#unlock")
+    def _try(self) -> None:
+        field = self.query_one("#secret", Input)
+        secret = field.value
+        if not secret or field.disabled:
+            return
+        # The field forgets it: what stands in a widget may be shown by a crash.
+        field.value = ""
+        field.disabled = True
+        self.query_one("#said", Plain).show("Opening…")
+        self.begin("unlock", lambda _: self.session.unlock(secret))
+
+    @on(WorkDone)
+    def _opened(self, event: WorkDone) -> None:
+        self.workbench.enter()
+        for name in event.result:
+            self.app.notify(f"{name} is in the library.", title="Trained meanwhile")
+
+    def take_failure(self, event: WorkFailed) -> bool:
+        """Let a mistyped passphrase be typed again."""
+        field = self.query_one("#secret", Input)
+        field.disabled = False
+        field.focus()
+        wrong = isinstance(event.error, WrongPassphrase)
+        said = "That opens nothing. Try again." if wrong else ""
+        self.query_one("#said", Plain).show(said)
+        return wrong
+
+    def action_quit_here(self) -> None:
+        """Leave the workbench."""
+        self.app.exit(0)
+
+
+class WelcomeScreen(WorkbenchScreen):
+    """The first start: choose a passphrase, see how strong it is."""
+
+    HELP_PAGE = "welcome"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "quit_here", "Quit", id="welcome.quit", tooltip="Leave the workbench"),
+    ]
+
+    @property
+    def heading(self) -> str:
+        """What the top line says."""
+        return "Welcome"
+
+    def compose_body(self) -> ComposeResult:
+        with Center(), Vertical(classes="door"):
+            yield Plain("Fine-tune a language model on data that must not leave.", classes="title")
+            yield Plain(
+                "Your files, the training and its results are kept in an encrypted vault on this "
+                f"machine:\n{self.session.home}\nChoose the passphrase that opens it.",
+                classes="muted",
+            )
+            yield Input(password=True, id="secret", placeholder="Passphrase")
+            yield Plain("", id="strength")
+            yield Input(password=True, id="again", placeholder="The same again")
+            yield Checkbox("Small machine: open with 64 MiB instead of 256", id="light")
+            yield Plain("", id="said", classes="bad")
+            with Horizontal(classes="buttons"):
+                yield Button("Make the vault", id="make", variant="primary")
+
+    def on_mount(self) -> None:
+        """Let the passphrase be typed at once."""
+        self.query_one("#secret", Input).focus()
+
+    @on(Input.Changed, "#secret")
+    def _weigh(self, event: Input.Changed) -> None:
+        self.query_one("#strength", Plain).show(strength(event.value))
+
+    @on(Input.Submitted, "#secret")
+    def _next_field(self) -> None:
+        self.query_one("#again", Input).focus()
+
+    @on(Input.Submitted, "#again")
+    @on(Button.Pressed, "#make")
+    def _make(self) -> None:
+        first, again = (self.query_one(name, Input) for name in ("#secret", "#again"))
+        said = self.query_one("#said", Plain)
+        button = self.query_one("#make", Button)
+        if len(first.value) < LEAST_CHARACTERS:
+            said.show(f"At least {LEAST_CHARACTERS} characters; four plain words are good.")
+            first.focus()
+        elif first.value != again.value:
+            said.show("The two differ.")
+            again.focus()
+        elif not button.disabled:
+            said.show("Making the vault…")
+            button.disabled = True
+            passphrase = first.value
+            small = self.query_one("#light", Checkbox).value
+            kdf: Literal["standard", "light"] = "light" if small else "standard"
+            self.begin("create", lambda _: self.session.create(passphrase, kdf))
+
+    @on(WorkDone)
+    def _made(self, event: WorkDone) -> None:
+        for field in self.query(Input):
+            field.value = ""
+        self.app.switch_screen(RecoveryScreen(event.result))
+
+    def take_failure(self, event: WorkFailed) -> bool:
+        """Let it be tried again."""
+        self.query_one("#make", Button).disabled = False
+        self.query_one("#said", Plain).show("")
+        return False
+
+    def action_quit_here(self) -> None:
+        """Leave the workbench."""
+        self.app.exit(0)
+
+
+class RecoveryScreen(WorkbenchScreen):
+    """Shows the recovery key once, and goes on when a part of it was typed back."""
+
+    HELP_PAGE = "welcome"
+    # There is no way around: without this key a forgotten passphrase is the end of the data.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stay", "Stay", id="recovery.stay", show=False),
+    ]
+
+    def __init__(self, recovery_key: str) -> None:
+        super().__init__()
+        self._key = recovery_key
+        self._last = recovery_key.rsplit("-", 1)[-1]
+
+    @property
+    def heading(self) -> str:
+        """What the top line says."""
+        return "Recovery key"
+
+    def compose_body(self) -> ComposeResult:
+        groups = self._key.split("-")
+        half = len(groups) // 2
+        with Center(), Vertical(classes="door"):
+            yield Plain("Your recovery key. It is shown this once.", classes="title")
+            yield Plain(
+                "It opens the vault when the passphrase is lost. Write it down and keep it away "
+                "from this machine. Nobody can make it again.",
+                classes="muted",
+            )
+            yield Plain(
+                "-".join(groups[:half]) + "-\n" + "-".join(groups[half:]), id="recovery-key"
+            )
+            yield Plain("To show that you have it, type its last group:")
+            yield Input(id="typed", max_length=len(self._last))
+            yield Plain("", id="said", classes="bad")
+            with Horizontal(classes="buttons"):
+                yield Button("I have written it down", id="go", variant="primary")
+
+    def on_mount(self) -> None:
+        """Wait for the group."""
+        self.query_one("#typed", Input).focus()
+
+    @on(Input.Submitted, "#typed")
+    @on(Button.Pressed, "#go")
+    def _check(self) -> None:
+        typed = self.query_one("#typed", Input)
+        if typed.value.strip().upper() == self._last:
+            self.workbench.enter()
+        else:
+            self.query_one("#said", Plain).show("That is not the last group.")
+            typed.focus()
+
+    def action_stay(self) -> None:
+        """Escape does not skip this."""
+        self.query_one("#said", Plain).show("Type the last group to go on.")
+
+
+def strength(passphrase: str) -> str:
+    """Return in words how well a passphrase withstands guessing (zxcvbn's estimate)."""
+    if not passphrase:
+        return ""
+    if len(passphrase) < LEAST_CHARACTERS:
+        return f"{_STRENGTHS[0][0]} {LEAST_CHARACTERS - len(passphrase)} characters more"
+    from zxcvbn import zxcvbn  # after the first paint: it loads word lists
+
+    return _STRENGTHS[zxcvbn(passphrase[:72])["score"]]

@@ -1,0 +1,1 @@
+"""The guided path: Data, Model, Fit, Train, Review, Keep."""

@@ -1,0 +1,166 @@
+"""The guided path's frame: which step is open, what was chosen, going on and going back."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from threading import Lock
+from typing import Any, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from workbench.runs.drafts import Draft, discard_draft, keep_draft, load_draft
+from workbench.tui.modals.questions import ConfirmModal
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.wizard.step import WizardStep
+from workbench.tui.widgets.plain import Plain
+from workbench.tui.work import Progress, WorkDone, WorkFailed
+
+STEPS = {
+    "data": "data:DataStep",
+    "model": "model:ModelStep",
+    "fit": "fit:FitStep",
+    "train": "train:TrainStep",
+    "review": "review:ReviewStep",
+    "keep": "keep:KeepStep",
+}
+_ORDER = tuple(STEPS)
+
+
+def step_class(name: str) -> type[WizardStep]:
+    """Import a step; heavy ones are loaded when somebody gets there."""
+    module, _, found = STEPS[name].partition(":")
+    return cast(
+        "type[WizardStep]",
+        getattr(import_module(f"workbench.tui.screens.wizard.{module}"), found),
+    )
+
+
+class WizardScreen(WorkbenchScreen):
+    """From a file to an adapter. Closing it keeps the draft; opening it goes on where it was."""
+
+    PLACE = "wizard"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "next", "Next", id="wizard.next", tooltip="Do this step and go on"),
+        Binding("ctrl+b", "previous", "Step back", id="wizard.previous",
+                tooltip="Go back one step; nothing is lost"),
+        Binding("ctrl+r", "start_over", "Start over", id="wizard.start_over", show=False,
+                tooltip="Forget what was chosen here; datasets, models and runs stay"),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft = Draft()
+        self.step: WizardStep | None = None
+        self._keeping = Lock()
+
+    @property
+    def help_page(self) -> str:
+        """Each step has a page of its own."""
+        return f"screen-wizard-{self.draft.step}"
+
+    def compose_body(self) -> ComposeResult:
+        yield Plain("", id="steps")
+        yield Plain("", id="sentence", classes="muted")
+        yield Container(id="step")
+
+    def on_mount(self) -> None:
+        """Go on with the draft that was kept."""
+        self.begin("load-draft", lambda _: load_draft(self.session.vault))
+
+    @on(WorkDone)
+    async def _loaded(self, event: WorkDone) -> None:
+        if event.work == "load-draft":
+            self.draft = event.result or Draft()
+            await self._show_step()
+
+    def take_failure(self, event: WorkFailed) -> bool:
+        """A draft that cannot be kept must not end the path."""
+        if event.work == "keep-draft":
+            self.app.notify(
+                f"Your choices could not be kept: {event.error.message}", severity="warning"
+            )
+            return True
+        return False
+
+    def change(self, **changes: Any) -> None:
+        """Note choices and keep them sealed."""
+        draft = self.draft.with_changes(**changes)
+        if draft == self.draft:
+            return
+        self.draft = draft
+        self.begin("keep-draft", self._keep)
+
+    def _keep(self, _: Progress) -> None:
+        # One writer at a time, and each writes what is newest by then: an older choice never
+        # lands on top of a newer one.
+        with self._keeping:
+            if self.draft == Draft():
+                discard_draft(self.session.vault)
+            else:
+                keep_draft(self.session.vault, self.draft)
+
+    def go_next(self) -> None:
+        """Open the step after this one; after the last one the path is done."""
+        place = _ORDER.index(self.draft.step) + 1
+        if place < len(_ORDER):
+            self.open_step(_ORDER[place])
+            return
+        self.draft = Draft()
+        self.begin("keep-draft", self._keep)
+        self.workbench.go("home")
+
+    def open_step(self, name: str) -> None:
+        """Open a step, if what it builds on has been chosen."""
+        if lacking := step_class(name).lacks(self.draft):
+            self.app.notify(lacking, severity="warning")
+            return
+        self.change(step=name)
+        self.run_worker(self._show_step(), exclusive=True, group="show-step")
+
+    async def _show_step(self) -> None:
+        kind = step_class(self.draft.step)
+        if kind.lacks(self.draft):  # what it built on was removed meanwhile
+            self.draft = self.draft.with_changes(step="data")
+            kind = step_class("data")
+        place = self.query_one("#step", Container)
+        await place.remove_children()
+        self.step = kind()
+        self.query_one("#steps", Plain).show(_trail(kind.NAME))
+        self.query_one("#sentence", Plain).show(kind.SENTENCE)
+        self.tell_tour(kind.TOUR)
+        await place.mount(self.step)
+        self.refresh_bindings()
+
+    def action_next(self) -> None:
+        """Do what the step's default button does."""
+        if self.step is not None:
+            self.step.go_on()
+
+    def action_previous(self) -> None:
+        """Go back one step."""
+        place = _ORDER.index(self.draft.step)
+        if place:
+            self.open_step(_ORDER[place - 1])
+
+    def action_start_over(self) -> None:
+        """Ask, then forget the draft."""
+
+        def answer(agreed: bool | None) -> None:
+            if agreed:
+                self.draft = Draft()
+                self.begin("keep-draft", self._keep)
+                self.run_worker(self._show_step(), exclusive=True, group="show-step")
+
+        text = "What was chosen on this path is forgotten. Datasets, models and runs stay."
+        self.app.push_screen(ConfirmModal("Start over?", text, yes="Start over"), answer)
+
+
+def _trail(name: str) -> str:
+    parts = []
+    for place, step in enumerate(_ORDER, 1):
+        title = step_class(step).TITLE if step == name else step.capitalize()
+        parts.append(f"▸{place} {title}" if step == name else f" {place} {title}")
+    return "  ".join(parts)

@@ -1,0 +1,117 @@
+"""What the screens work on: one home and, while it is unlocked, its vault.
+
+Screens ask for `session.vault` each time they need it and keep no reference, so that locking
+takes the keys away from all of them at once. Opening a vault imports DuckDB and `cryptography`;
+nothing here does so before a passphrase was typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from workbench.errors import VaultError
+from workbench.vault.home import check_home, holds_vault
+
+if TYPE_CHECKING:
+    from workbench.vault.store import Vault
+
+
+class Locked(VaultError):
+    """The vault was locked while something wanted to read it."""
+
+    default_code = "locked"
+    default_hint = "Unlock it with your passphrase."
+
+
+@dataclass(frozen=True)
+class Tour:
+    """What the demo has laid ready, so that every step only needs Enter.
+
+    Attributes:
+        files: Sample files to import.
+        dataset: What the imported dataset is called.
+        model: The model on the shelf.
+        recipe: A recipe file that suits the sample.
+        adapter: What the trained adapter is called.
+        export: The folder that the last step exports to; not there yet.
+        kept: Whether the home stays when the demo ends.
+    """
+
+    files: tuple[Path, ...]
+    dataset: str
+    model: str
+    recipe: Path
+    adapter: str
+    export: Path
+    kept: bool
+
+
+class Session:
+    """One home and its vault.
+
+    Attributes:
+        home: The vault's folder; it may not exist yet.
+        tour: Set in the demo.
+    """
+
+    def __init__(self, home: Path, *, vault: Vault | None = None, tour: Tour | None = None) -> None:
+        self.home = home
+        self.tour = tour
+        self._vault = vault
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a vault stands at the home."""
+        return holds_vault(self.home)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the vault is unlocked."""
+        return self._vault is not None
+
+    @property
+    def vault(self) -> Vault:
+        """The unlocked vault.
+
+        Raises:
+            Locked: It is not unlocked, or no longer.
+        """
+        if self._vault is None:
+            raise Locked("The vault is locked.")
+        return self._vault
+
+    def create(self, passphrase: str, kdf: Literal["standard", "light"]) -> str:
+        """Make the vault, unlock it, and return its recovery key as printed; takes a second.
+
+        Raises:
+            BadInput: The passphrase is too weak, or the home is not empty.
+        """
+        from workbench.models.shelf import add_starter
+        from workbench.vault.store import Vault
+
+        vault, recovery_key = Vault.create(self.home, passphrase, kdf=kdf)
+        add_starter(vault)
+        self._vault = vault
+        return recovery_key
+
+    def unlock(self, secret: str) -> list[str]:
+        """Open the vault and register what finished meanwhile; return the new adapters' names.
+
+        Raises:
+            WrongPassphrase: No slot opens.
+            Refused: The home can be entered by others.
+        """
+        check_home(self.home)
+        from workbench.adapters.registration import register_finished
+        from workbench.vault.store import Vault
+
+        vault = Vault.unlock(self.home, secret)
+        new = [entry.name for entry in register_finished(vault)]
+        self._vault = vault
+        return new
+
+    def lock(self) -> None:
+        """Drop the keys. Background jobs have their own and go on."""
+        self._vault = None

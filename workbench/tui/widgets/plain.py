@@ -1,0 +1,36 @@
+"""Text from outside on its way to the screen: through the one sanitiser, never as markup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+from textual.content import Content
+from textual.widgets import Static
+
+from workbench.text import printable
+
+CELL = 60  # characters of a table's cell
+
+
+def shown(value: object, *, limit: int = 10_000, multiline: bool = False) -> Content:
+    """Return `value` as content that neither a terminal nor Textual's markup can misread."""
+    return Content(printable(str(value), limit=limit, multiline=multiline))
+
+
+def cell(value: object, style: str = "", *, limit: int = CELL) -> Text:
+    """Return `value` as a table's cell: one line, cut to `limit` characters."""
+    return Text(printable(str(value), limit=limit), style=style, no_wrap=True, end="")
+
+
+class Plain(Static):
+    """A piece of text that shows whatever it is given as it is, made harmless."""
+
+    def __init__(self, text: object = "", *, multiline: bool = True, **options: Any) -> None:
+        """Show `text`; `options` are Static's own (id, classes)."""
+        self._multiline = multiline
+        super().__init__(shown(text, multiline=multiline), markup=False, **options)
+
+    def show(self, text: object) -> None:
+        """Show another text."""
+        self.update(shown(text, multiline=self._multiline))
