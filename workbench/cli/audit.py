@@ -11,6 +11,7 @@ from workbench.cli.access import unlock
 from workbench.cli.console import Console
 from workbench.durable import publish_bytes
 from workbench.errors import BadInput, VaultDamaged
+from workbench.wording import count
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     word = "unbroken" if check.ok else "BROKEN"
     console.result(
         {"entries": check.entries, "ok": check.ok, "head": check.head},
-        [f"{check.entries} entries, {word}; head {check.head}"],
+        [f"{count(check.entries, 'entry', 'entries')}, {word}; head {check.head}"],
     )
     return 0 if check.ok else VaultDamaged.exit_code
 

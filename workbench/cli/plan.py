@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, duration, size, table
+from workbench.cli.console import Console, table
 from workbench.errors import BadInput, UsageError
+from workbench.wording import duration, size
 
 _LARGEST_CONFIG = 1 << 20
 
