@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.errors import UsageError
+from workbench.wording import size
 
 Kind = Literal["choice", "integer", "number", "switch", "size", "names"]
 
 _LARGEST_FILE = 1 << 20
 _UNITS = {"B": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?(?:([KMGT])i?)?B?", re.IGNORECASE)
+# Nothing can be planned with less: whoever asks for it left the unit out.
+LEAST_MEMORY = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _SPOKEN = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -82,7 +85,7 @@ class Field:
         rest = {
             "integer": f"a whole number{counted} from {least:.0f} to {most:.0f}",
             "number": f"a number{counted} from {least:g} to {most:g}",
-            "size": "a size such as 24GiB, or 0 for all there is",
+            "size": "a size such as 24GiB, at least 64MiB, or 0 for all there is",
             "names": "a list of module names such as q_proj, v_proj",
         }[self.kind]
         return f"{either}, or {rest}" if either else rest
@@ -376,6 +379,31 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** _UNITS[(match[2] or "B").upper()])
 
 
+def parse_memory(text: str) -> int:
+    """Return the bytes of an amount of memory to plan with, as `parse_size` reads it.
+
+    Raises:
+        UsageError: `text` is no size, or so little that its unit must be missing.
+    """
+    amount = parse_size(text)
+    if amount < LEAST_MEMORY:
+        raise UsageError(
+            f"{_shown(text)} is {size(amount)}: too little to plan with.",
+            hint=_meant(text),
+            code="bad_size",
+        )
+    return amount
+
+
+def _meant(text: str | int) -> str:
+    """Return the question that fits a size whose unit was left out or is too small."""
+    number = str(text).strip()
+    if not number.isdecimal() or int(number) == 0:
+        return "Give it as 24GiB or 800MiB."
+    unit = "GiB" if int(number) < 1024 else "MiB" if int(number) < 1 << 20 else "KiB"
+    return f"Did you mean {number}{unit}?"
+
+
 def _document(told: str | Mapping[str, Any], mistakes: list[Mistake]) -> Mapping[str, Any]:
     if not isinstance(told, str):
         return told
@@ -396,6 +424,11 @@ def _take(key: str, value: Any, values: dict[str, Any], mistakes: list[Mistake])
         values[key] = _checked(field, value)
     except ValueError:
         mistakes.append(Mistake(key, f"{_shown(value)} is not {field.accepts}."))
+        return
+    if field.kind == "size" and 0 < values[key] < LEAST_MEMORY:
+        amount = size(values[key])
+        problem = f"{_shown(value)} is {amount}, too little to plan with. {_meant(value)}"
+        mistakes.append(Mistake(key, problem))
 
 
 def _unknown(key: str) -> str:

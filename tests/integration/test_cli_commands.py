@@ -93,6 +93,7 @@ def test_a_refusal_says_what_to_do_next(shell: Shell, tmp_path: Path) -> None:
         (2, ("dataset", "import", empty, "--name", "x", "--split", "test=2")),
         (3, ("plan", "--config", no_config)),
         (3, ("plan", "--config", tmp_path)),
+        (2, ("plan", "--config", no_config, "--memory", "24")),
         (2, ("chat", "--prompt", "hello")),
         (3, ("adapter", "show", "absent")),
     ):

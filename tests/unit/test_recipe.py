@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import UsageError
-from workbench.recipe import FIELDS, Recipe, RecipeError, load, parse, parse_size
+from workbench.recipe import FIELDS, Recipe, RecipeError, load, parse, parse_memory, parse_size
 
 CONTRACT = [
     "method",
@@ -206,6 +206,31 @@ def test_intervals() -> None:
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("24", "Did you mean 24GiB?"),
+        ("24576", "Did you mean 24576MiB?"),
+        ("25165824", "Did you mean 25165824KiB?"),
+        ("24KiB", "Give it as 24GiB or 800MiB."),
+        ("0", "Give it as 24GiB or 800MiB."),
+    ],
+)
+def test_a_memory_without_its_unit_is_refused(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_memory(text)
+    assert (caught.value.code, caught.value.hint) == ("bad_size", hint)
+    if text != "0":
+        assert hint in mistakes_of({}, [f"memory_limit={text}"])["memory_limit"]
+
+
+def test_the_least_memory_and_none_at_all_are_kept() -> None:
+    assert parse_memory("64MiB") == parse_memory(str(64 << 20)) == 64 << 20
+    assert parse({"memory_limit": 64 << 20}).memory_limit == 64 << 20
+    assert parse({"memory_limit": 0}).memory_limit == 0
+    assert "Did you mean 24GiB?" in mistakes_of({"memory_limit": 24})["memory_limit"]
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "24 gigs", "1e9", "٢٤GiB", "4iB"])

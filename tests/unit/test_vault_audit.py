@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from workbench.errors import BadInput, VaultDamaged
-from workbench.vault.audit import AuditCheck, AuditLog, create_log, verify_export
+from workbench.vault.audit import AuditLog, create_log, verify_export
+from workbench.vault.audit_chain import AuditCheck
 
 VAULT = "a" * 32
 
@@ -135,6 +136,76 @@ def test_an_export_verifies_without_the_vault(log: AuditLog) -> None:
     assert not verify_export([*lines, "{}"]).ok
 
 
+def test_an_export_whose_end_was_cut_or_moved_is_noticed(log: AuditLog) -> None:
+    older = list(log.export())
+    log.append("one more")
+    lines = list(log.export())
+    first, entries, closing = lines[0], lines[1:-1], lines[-1]
+    attacks = {
+        "no closing line": [first, *entries],
+        "no last entry": [first, *entries[:-1], closing],
+        "no last entry and no closing line": [first, *entries[:-1]],
+        "nothing but the first line": [first],
+        "a closing line that was cut": [first, *entries, closing[:-9]],
+        "two closing lines": [*lines, closing],
+        "an entry after the closing line": [first, *entries[:-1], closing, entries[-1]],
+        "the closing line first": [closing, first, *entries],
+        "an older export's closing line": [first, *entries, older[-1]],
+        "its closing line on an older export": [*older[:-1], closing],
+        "something after the closing line": [*lines, "{}"],
+    }
+    for name, attack in attacks.items():
+        if name == "the closing line first":
+            with pytest.raises(BadInput):
+                verify_export(attack)
+        else:
+            assert not verify_export(attack).ok, name
+    assert verify_export([first, *entries]).fault == "end"
+    assert verify_export([*lines, "", "\n"]).ok
+    # What cannot be told from inside: the older export was whole when it was made.
+    assert verify_export(older).ok
+    assert verify_export(older).head != log.head()
+
+
+def test_a_closing_line_that_was_changed_is_noticed(log: AuditLog) -> None:
+    lines = list(log.export())
+    good = json.loads(lines[-1])["closing"]
+    last = json.loads(lines[-2])
+    assert (good["entries"], good["head"]) == (5, last["hash"])
+    changes = [
+        {"entries": 4, "head": last["previous"]},
+        {"exported": "2001-01-01T00:00:00+00:00"},
+        # A signature of another kind is worth nothing here.
+        {"signature": last["signature"]},
+        {"signature": log.sign(b"manifest").hex()},
+        {"signature": 5},
+        {"more": 1},
+    ]
+    for change in changes:
+        ends = json.dumps({"closing": {**good, **change}})
+        kept = lines[: 1 + int({**good, **change}["entries"])]
+        assert not verify_export([*kept, ends]).ok, change
+    nothings: list[object] = [{}, None, [1], "x"]
+    for nothing in nothings:
+        assert not verify_export([*lines[:-1], json.dumps({"closing": nothing})]).ok
+
+
+def test_an_empty_log_is_exported_whole(tmp_path: Path) -> None:
+    audit = AuditLog(tmp_path, VAULT, b"s" * 32, b"k" * 32)
+    create_log(audit)
+    lines = list(audit.export())
+    assert len(lines) == 2
+    assert verify_export(lines).ok
+    assert not verify_export(lines[:1]).ok
+
+
+def test_a_log_that_was_cut_is_not_exported_as_a_whole_one(log: AuditLog) -> None:
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    log.path.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(VaultDamaged, match="not exported"):
+        list(log.export())
+
+
 def test_an_export_forged_with_another_key_needs_the_trusted_key_to_be_noticed(
     log: AuditLog, tmp_path: Path
 ) -> None:
@@ -156,5 +227,6 @@ def test_what_is_no_export_is_said_so(text: str) -> None:
 def test_the_log_signs_for_the_vault_but_not_as_an_entry(log: AuditLog) -> None:
     public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(log.public_key))
     public.verify(log.sign(b"manifest"), b"manifest")
-    with pytest.raises(ValueError, match="append"):
-        log.sign(b"qlora-workbench audit entry\0" + b"0" * 64)
+    for prefix in (b"qlora-workbench audit entry\0", b"qlora-workbench audit export closing\0"):
+        with pytest.raises(ValueError, match="append"):
+            log.sign(prefix + b"0" * 64)

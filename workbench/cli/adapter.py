@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, size, table
+from workbench.cli.console import Console, table
 from workbench.errors import VaultDamaged
+from workbench.wording import size
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:

@@ -11,6 +11,14 @@ from workbench.cli.access import unlock
 from workbench.cli.console import Console
 from workbench.durable import publish_bytes
 from workbench.errors import BadInput, VaultDamaged
+from workbench.wording import count
+
+_FAULTS = {
+    "": "unbroken",
+    "entry": "BROKEN: the next entry was changed, taken out, doubled or moved",
+    "end": "BROKEN: its end is not the one that was vouched for; entries may have been cut off",
+    "key": "BROKEN: another key than the given one signed it",
+}
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -51,10 +59,10 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
             raise BadInput(f"{options.file} cannot be read ({error.strerror}).") from error
     else:
         check = unlock(options).audit.verify()
-    word = "unbroken" if check.ok else "BROKEN"
+    said = f"{count(check.entries, 'entry', 'entries')}, {_FAULTS[check.fault]}"
     console.result(
-        {"entries": check.entries, "ok": check.ok, "head": check.head},
-        [f"{check.entries} entries, {word}; head {check.head}"],
+        {"entries": check.entries, "ok": check.ok, "head": check.head, "fault": check.fault},
+        [said, f"head {check.head}"],
     )
     return 0 if check.ok else VaultDamaged.exit_code
 

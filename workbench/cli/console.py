@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.text import printable
+from workbench.wording import count, duration
 
 _BAR_WIDTH = 24
 _REDRAW_SECONDS = 0.1
@@ -99,32 +100,13 @@ class ProgressLine:
 def _describe(done: int, total: int, phase: str, seconds: float) -> str:
     rate = done / seconds if seconds > 0.5 else 0.0
     if total <= 0:
-        return f"{phase}: {done:,} ({rate:,.0f}/s)" if rate else f"{phase}: {done:,}"
+        return f"{phase}: {count(done)} ({rate:,.0f}/s)" if rate else f"{phase}: {count(done)}"
     share = min(done / total, 1.0)
     filled = int(share * _BAR_WIDTH)
     bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
     left = f", {duration((total - done) / rate)} left" if rate and done < total else ""
     speed = f"  {rate:,.1f}/s{left}" if rate else ""
     return f"{phase} [{bar}] {share:4.0%}{speed}"
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as people say it: 42 s, 7 min 05 s, 3 h 20 min."""
-    whole = max(int(seconds), 0)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(count: float) -> str:
-    """Return a number of bytes with a binary unit."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:

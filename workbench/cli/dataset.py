@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, size, table
+from workbench.cli.console import Console, table
 from workbench.errors import UsageError
+from workbench.wording import count, size
 
 if TYPE_CHECKING:
     from workbench.datasets.importing import ImportReport
@@ -118,18 +119,18 @@ def _import(options: argparse.Namespace, console: Console) -> None:
     )
     document = import_document(report)
     lines = [
-        f"Sealed {report.rows:,} records as {report.dataset} ({report.kind}) "
-        f"in {report.seconds:.1f} s; {report.duplicates:,} duplicates left out, "
-        f"{report.rejected:,} rejected.",
-        "splits: " + ", ".join(f"{name} {rows:,}" for name, rows in report.splits.items()),
+        f"Sealed {count(report.rows, 'record')} as {report.dataset} ({report.kind}) "
+        f"in {report.seconds:.1f} s; {count(report.duplicates, 'duplicate')} left out, "
+        f"{count(report.rejected)} rejected.",
+        "splits: " + ", ".join(f"{name} {count(rows)}" for name, rows in report.splits.items()),
     ]
     if report.sensitive:
-        found = ", ".join(f"{kind} {count:,}" for kind, count in report.sensitive.items())
+        found = ", ".join(f"{kind} {count(number)}" for kind, number in report.sensitive.items())
         lines.append(f"looks like identifiers (a hint, not a guarantee): {found}")
     shown = list(report.rejects)[:_SHOWN_REJECTS]
     lines += [f"  rejected {r.file}:{r.line} {r.code}" for r in shown]
     if report.rejected > len(shown):
-        lines.append(f"  … and {report.rejected - len(shown):,} more; --json lists them")
+        lines.append(f"  … and {count(report.rejected - len(shown))} more; --json lists them")
     console.result(document, lines)
 
 
@@ -137,7 +138,7 @@ def _list(options: argparse.Namespace, console: Console) -> None:
     from workbench.datasets.collection import list_datasets
 
     found = list_datasets(unlock(options))
-    rows = [[d["dataset"], d["kind"], f"{d['rows']:,}", d["created"][:16]] for d in found]
+    rows = [[d["dataset"], d["kind"], count(d["rows"]), d["created"][:16]] for d in found]
     console.result(
         {"datasets": found},
         table(rows, ("DATASET", "KIND", "ROWS", "CREATED"))

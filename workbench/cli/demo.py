@@ -18,10 +18,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.cli.console import Console, size
+from workbench.cli.console import Console
 from workbench.cli.dataset import import_document
 from workbench.cli.train import watch_training
 from workbench.errors import BadInput
+from workbench.wording import count, size
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -191,8 +192,8 @@ class _Walk:
             )
             import_files(vault, [folder / data["held_out_unseen"]], UNSEEN, splits={"test": 1.0})
         self._say(
-            f"   {report.rows} records taken, {report.duplicates} duplicates and "
-            f"{report.rejected} faulty rows left out and listed."
+            f"   {count(report.rows)} records taken, {count(report.duplicates)} duplicates and "
+            f"{count(report.rejected)} faulty rows left out and listed."
         )
         return import_document(report)
 

@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from workbench.cli.access import home_of
-from workbench.cli.console import Console, size
+from workbench.cli.console import Console
+from workbench.wording import size
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:

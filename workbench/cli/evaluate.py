@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.cli.access import unlock
 from workbench.cli.console import Console
+from workbench.wording import count
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         progress=console.progress,
     )
     lines = [
-        f"{document['records']:,} records, {document['tokens']:,} answer tokens",
+        f"{count(document['records'], 'record')}, {count(document['tokens'], 'answer token')}",
         *(
             f"{side:8} loss {document[side]['loss']:.3f}  "
             f"perplexity {document[side]['perplexity']:.2f}"

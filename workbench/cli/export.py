@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, size
+from workbench.cli.console import Console
+from workbench.wording import count, size
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def _export(options: argparse.Namespace, console: Console) -> None:
     console.result(
         document,
         [
-            f"Wrote {len(document['files'])} files, {size(total)}, to {options.out}.",
+            f"Wrote {count(len(document['files']), 'file')}, {size(total)}, to {options.out}.",
             f"Fidelity: {agreement:.1%} of next words as the adapter chose them.",
         ],
     )

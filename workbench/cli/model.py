@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, size, table
+from workbench.cli.console import Console, table
 from workbench.errors import VaultDamaged
+from workbench.wording import count, size
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -44,8 +45,9 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _lines(document: dict[str, Any]) -> list[str]:
     return [
-        f"{document['model']}: {document['family']}, {document['parameters']:,} parameters, "
-        f"{document['layers']} layers, context {document['context']:,}, {size(document['bytes'])}",
+        f"{document['model']}: {document['family']}, {count(document['parameters'])} parameters, "
+        f"{document['layers']} layers, context {count(document['context'])}, "
+        f"{size(document['bytes'])}",
         f"sha256 {document['sha256']}",
         _template_line(document["chat_template"]),
         *(f"  ignored {item['name']}: {item['reason']}" for item in document.get("ignored", [])),
@@ -78,7 +80,7 @@ def _list(options: argparse.Namespace, console: Console) -> None:
 
     found = list_models(unlock(options))
     rows = [
-        [d["model"], d["family"], f"{d['parameters']:,}", f"{d['context']:,}", size(d["bytes"])]
+        [d["model"], d["family"], count(d["parameters"]), count(d["context"]), size(d["bytes"])]
         for d in found
     ]
     console.result(
@@ -102,7 +104,10 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     check = verify_model(unlock(options), options.name, progress=console.progress)
     console.result(
         {**asdict(check), "ok": not check.bad},
-        [f"{check.files} files, {size(check.bytes)}: {len(check.bad)} changed", *check.bad],
+        [
+            f"{count(check.files, 'file')}, {size(check.bytes)}: {len(check.bad)} changed",
+            *check.bad,
+        ],
     )
     return VaultDamaged.exit_code if check.bad else 0
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, duration, size, table
+from workbench.cli.console import Console, table
 from workbench.errors import BadInput, UsageError
+from workbench.wording import duration, size
 
 _LARGEST_CONFIG = 1 << 20
 
@@ -66,8 +67,9 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
     from workbench.models.shelf import model_facts
     from workbench.planning.planner import make_plan
     from workbench.planning.probe import probe_hardware
-    from workbench.recipe import parse_size
+    from workbench.recipe import parse_memory
 
+    memory = None if options.memory is None else parse_memory(options.memory)
     rows = None
     if options.config is not None:
         if options.dataset:
@@ -83,7 +85,7 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
             rows = measure_lengths(vault, base, vault.catalogue.get("dataset", options.dataset))
     plan = make_plan(
         facts,
-        parse_size(options.memory) if options.memory else probe_hardware(),
+        probe_hardware() if memory is None else memory,
         dataset=rows,
         method=options.method,
         rank=options.rank,

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.access import home_of, unlock
-from workbench.cli.console import Console, duration, table
+from workbench.cli.console import Console, table
 from workbench.cli.train import show_event
 from workbench.vault.home import check_home
+from workbench.wording import duration
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:

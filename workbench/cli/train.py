@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import unlock
-from workbench.cli.console import Console, duration, size
+from workbench.cli.console import Console
 from workbench.errors import JobFailed, UsageError
+from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
     from workbench.runs.training import StartedRun
@@ -75,7 +76,7 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         document,
         [
             f"Finished: loss {document['loss_first']:.3f} -> {document['loss_last']:.3f}, "
-            f"{document['tokens']:,} tokens at {document['tokens_per_second']:,.0f}/s, "
+            f"{count(document['tokens'])} tokens at {document['tokens_per_second']:,.0f}/s, "
             f"peak {size(document['peak_bytes'])}.",
             f"The adapter {document['adapter']} is in the library.",
         ],
@@ -122,11 +123,11 @@ def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[
 
 def _measured(event: dict[str, Any]) -> str:
     """Tell what training will read, and what was left out and why: nothing is cut silently."""
-    line = f"  {event['records']:,} records, {event['tokens']:,} tokens, {event['steps']:,} steps"
+    line = "  " + ", ".join(count(event[f"{noun}s"], noun) for noun in ("record", "token", "step"))
     skipped = {**event.get("skipped", {})}
-    for reason, count in event.get("validation_skipped", {}).items():
-        skipped[reason] = skipped.get(reason, 0) + count
-    left_out = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in skipped.items()]
+    for reason, number in event.get("validation_skipped", {}).items():
+        skipped[reason] = skipped.get(reason, 0) + number
+    left_out = [f"{count(n)} {reason.replace('_', ' ')}" for reason, n in skipped.items()]
     return f"{line}; left out: {', '.join(left_out)}" if left_out else line
 
 
@@ -143,7 +144,7 @@ def show_event(event: dict[str, Any], console: Console) -> None:
     elif kind == "queued":
         console.say("  waiting: another job has the device")
     elif kind == "loaded":
-        console.say(f"  model loaded; {event['trainable']:,} parameters will be trained")
+        console.say(f"  model loaded; {count(event['trainable'])} parameters will be trained")
     elif kind == "measured" and "steps" in event:
         console.say(_measured(event))
     elif kind == "evaluated":

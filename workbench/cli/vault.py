@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 from workbench.cli.access import ask_secret, home_of, read_secret, unlock
-from workbench.cli.console import Console, size
+from workbench.cli.console import Console
 from workbench.errors import VaultDamaged
 from workbench.vault.home import check_home
+from workbench.wording import count, size
 
 _RECOVERY_ADVICE = (
     "Write this recovery key down and keep it away from this machine. It is shown once, and it",
@@ -128,6 +129,6 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     bad = list(report.bad)
     console.result(
         {"objects": report.objects, "bytes": report.bytes, "bad": bad},
-        [f"{report.objects} objects, {size(report.bytes)}: {len(bad)} damaged", *bad],
+        [f"{count(report.objects, 'object')}, {size(report.bytes)}: {len(bad)} damaged", *bad],
     )
     return VaultDamaged.exit_code if bad else 0

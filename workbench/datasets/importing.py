@@ -33,6 +33,7 @@ from workbench.errors import BadInput, DoesNotFit, UsageError, VaultError
 from workbench.vault.ids import new_id
 from workbench.vault.locking import hold
 from workbench.vault.sealed import JSON
+from workbench.wording import size
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -187,8 +188,8 @@ def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE_DISK:
         raise DoesNotFit(
-            f"The import may need {(needed + _SPARE_DISK) >> 20} MiB of disk, "
-            f"{free >> 20} MiB are free. Nothing was kept.",
+            f"The import may need {size(needed + _SPARE_DISK)} of disk, "
+            f"{size(free)} are free. Nothing was kept.",
             hint="Free some space, or choose another home.",
             code="disk_full",
         )

@@ -23,6 +23,7 @@ from workbench.engine.tensorfile import stream_tensors, tensor_bytes
 from workbench.errors import DoesNotFit, VaultDamaged
 from workbench.vault import formats
 from workbench.vault.sealed import DataKey, read_sealed, write_sealed
+from workbench.wording import size
 
 _NAME = re.compile(r"step-([0-9]{10})\.sealed")
 _RECENT = 2
@@ -117,6 +118,6 @@ class Checkpoints:
 
     def _full(self, needed: int) -> DiskFull:
         return DiskFull(
-            f"A checkpoint needs {needed >> 20} MiB and the disk has less.",
+            f"A checkpoint needs {size(needed)} and the disk has less.",
             hint="Make room and resume the run; the checkpoint before this one still stands.",
         )

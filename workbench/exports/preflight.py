@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from workbench.errors import BadInput, DoesNotFit, Refused
+from workbench.wording import size
 
 # Descriptions, tokenizer and file system overhead beside the weights.
 _MARGIN_BYTES = 32 * 1024 * 1024
@@ -55,8 +56,7 @@ def check_room(target: Path, weight_bytes: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise DoesNotFit(
-            f"The export needs {needed >> 20} MiB and {free >> 20} MiB are free; "
-            "nothing was written.",
+            f"The export needs {size(needed)} and {size(free)} are free; nothing was written.",
             hint="Free some disk, or choose an --out on another one.",
             code="disk",
         )

@@ -9,9 +9,8 @@ from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget, flops_per_token
 from workbench.planning.candidates import Candidate, DatasetLength
 from workbench.planning.memory import predict
+from workbench.wording import size
 
-_GIB = 1 << 30
-_MIB = 1 << 20
 _LONG_RUN = 24 * 3600.0
 # Above this share of the card, what other programs hold is worth a word.
 _BUSY = 0.1
@@ -24,11 +23,6 @@ class Advice:
 
     code: str
     text: str
-
-
-def size(count: int) -> str:
-    """Return bytes as people speak of memory: 7.3 GiB, 840 MiB."""
-    return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count / _MIB:.0f} MiB"
 
 
 def advise(

@@ -18,9 +18,9 @@ from typing import Any
 
 from workbench.airgap.lockdown import Protection
 from workbench.airgap.probe import try_layers
-from workbench.planning.advice import size
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.planning.swap import Swap, read_swaps
+from workbench.wording import size
 
 _NEEDED = (
     "bitsandbytes",

@@ -22,6 +22,7 @@ from workbench.planning.probe import probe_hardware
 from workbench.runs.launch import create_run, launch
 from workbench.runs.protocol import RunSpec
 from workbench.vault.ids import new_id
+from workbench.wording import size
 
 if TYPE_CHECKING:
     from workbench.recipe import Recipe
@@ -222,7 +223,7 @@ def _check_disk(home: Path, chosen: Candidate) -> None:
     free = shutil.disk_usage(home).free
     if free < needed:
         raise DoesNotFit(
-            f"Checkpoints need {needed >> 20} MiB and {free >> 20} MiB are free at {home}.",
+            f"Checkpoints need {size(needed)} and {size(free)} are free at {home}.",
             hint="Free some disk, or train with a smaller rank.",
             code="disk",
         )

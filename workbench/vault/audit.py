@@ -2,10 +2,10 @@
 
 A line is the base 64 of one sealed JSON entry. The entry's hash covers the vault, the number,
 the hash before it and the entry's own content with a random salt; the Ed25519 signature covers
-the hash. The same entries, exported in the clear with the public key, verify without the vault.
-A separate small file names the newest entry, so that lines cut from the end are missed. An
-attacker who can restore an older copy of the whole home is not noticed from inside: note the line
-of `head()` elsewhere.
+the hash. The same entries, exported in the clear with the public key and a signed closing line,
+verify without the vault. A separate small file names the newest entry, so that lines cut from the
+end are missed. An older copy of the whole home, or an older whole export, cannot be told from the
+newest one from inside: note the line of `head()` elsewhere.
 """
 
 from __future__ import annotations
@@ -13,60 +13,34 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from workbench import durable
 from workbench.errors import BadInput, VaultDamaged
 from workbench.vault import formats
+from workbench.vault.audit_chain import (
+    PREFIXES,
+    START,
+    AuditCheck,
+    AuditEntry,
+    Closing,
+    check_chain,
+    check_lines,
+    head_line,
+    to_entry,
+)
 from workbench.vault.checked import encode_checked, read_checked
 from workbench.vault.locking import hold
 from workbench.vault.sealed import JSON, DataKey, open_blob, seal_blob, to_json_bytes
 
-_START = "0" * 64  # what the first entry follows
 _MAX_LINE = 1 << 20
-_SIGNED = b"qlora-workbench audit entry\0"
-
-
-@dataclass(frozen=True)
-class AuditEntry:
-    """One entry; `number` counts from 1, `time` is ISO in UTC."""
-
-    number: int
-    time: str
-    event: str
-    detail: dict[str, Any]
-    salt: str
-    previous: str
-    hash: str
-    signature: str
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return the entry as it is exported, one a line."""
-        return dict(vars(self))
-
-    def expected_hash(self, vault_id: str) -> str:
-        """Return the SHA-256 that the entry must carry."""
-        content = {**self.to_json(), "hash": "", "signature": "", "vault_id": vault_id}
-        return hashlib.sha256(to_json_bytes(content)).hexdigest()
-
-
-@dataclass(frozen=True)
-class AuditCheck:
-    """The outcome of a check: how many entries are good, and the head that they lead to."""
-
-    entries: int
-    ok: bool
-    head: str
 
 
 class AuditLog:
@@ -95,8 +69,8 @@ class AuditLog:
 
     def sign(self, message: bytes) -> bytes:
         """Return the vault's 64-byte Ed25519 signature of `message`, such as an export manifest."""
-        if message.startswith(_SIGNED):
-            raise ValueError("entries are signed by append alone")
+        if message.startswith(PREFIXES):
+            raise ValueError("entries and exports are signed by append and export alone")
         return self._signer.sign(message)
 
     def append(self, event: str, detail: Mapping[str, JSON] | None = None) -> AuditEntry:
@@ -120,18 +94,17 @@ class AuditLog:
     def _next(self, last: AuditEntry | None, event: str, detail: Mapping[str, JSON]) -> AuditEntry:
         draft = AuditEntry(
             number=last.number + 1 if last else 1,
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            time=_now(),
             event=event,
             # Through JSON: the entry holds what will be read back, whatever mapping came in.
             detail=json.loads(to_json_bytes(detail)),
             salt=os.urandom(16).hex(),
-            previous=last.hash if last else _START,
+            previous=last.hash if last else START,
             hash="",
             signature="",
         )
-        digest = draft.expected_hash(self._vault_id)
-        signature = self._signer.sign(_SIGNED + digest.encode()).hex()
-        return AuditEntry(**{**vars(draft), "hash": digest, "signature": signature})
+        hashed = replace(draft, hash=draft.expected_hash(self._vault_id))
+        return replace(hashed, signature=self._signer.sign(hashed.message()).hex())
 
     def _last(self) -> AuditEntry | None:
         """Return the newest whole entry; a line that a killed writer tore is cut off first."""
@@ -158,7 +131,7 @@ class AuditLog:
     def _check_not_behind(self, last: AuditEntry | None) -> None:
         number, digest = self._read_head()
         # One ahead: a writer was killed between the line and the head.
-        at_head = (last.number, last.hash) if last else (0, _START)
+        at_head = (last.number, last.hash) if last else (0, START)
         if at_head != (number, digest) and not (
             last and last.number == number + 1 and last.previous == digest
         ):
@@ -181,7 +154,7 @@ class AuditLog:
             body = b""
         if base64.b64encode(body) != line:  # base 64 has spare bits that decoding ignores
             raise VaultDamaged("A line of the audit log does not verify.")
-        return _entry(json.loads(open_blob(self._key, formats.AUDIT, body)))
+        return to_entry(json.loads(open_blob(self._key, formats.AUDIT, body)))
 
     def entries(self) -> Iterator[AuditEntry]:
         """Yield the entries from the first to the newest.
@@ -200,18 +173,23 @@ class AuditLog:
     def verify(self) -> AuditCheck:
         """Check every seal, link and signature, and that nothing is missing at the end."""
         with hold(self._lock, shared=True):
-            check = _check(
+            check = check_chain(
                 _until_damaged(self.entries()), self._vault_id, self._signer.public_key()
             )
-            ok = check.ok and check.entries == sum(1 for _ in self._whole_lines())
-            try:
-                number, digest = self._read_head()
-            except VaultDamaged:
-                return AuditCheck(check.entries, False, check.head)
-            behind = number not in (check.entries, check.entries - 1)
-            if number == check.entries:
-                behind = digest != check.head.rpartition(" ")[2]
-            return AuditCheck(check.entries, ok and not behind, check.head)
+            if check.entries != sum(1 for _ in self._whole_lines()):
+                check = replace(check, ok=False, fault="entry")
+            if check.ok and not self._ends_at(check):
+                check = replace(check, ok=False, fault="end")
+            return check
+
+    def _ends_at(self, check: AuditCheck) -> bool:
+        try:
+            number, digest = self._read_head()
+        except VaultDamaged:
+            return False
+        if number == check.entries:
+            return digest == check.head.rpartition(" ")[2]
+        return number == check.entries - 1
 
     def _whole_lines(self) -> Iterator[bytes]:
         if self.path.exists():
@@ -226,24 +204,52 @@ class AuditLog:
         """
         with hold(self._lock):
             last = self._last()
-        return _head_line(self._vault_id, last)
+        return head_line(self._vault_id, last)
 
     def export(self) -> Iterator[str]:
-        """Yield the lines of a clear-text export: first the vault and its public key."""
+        """Yield the lines of a clear-text export: the vault and its key, the entries, the end.
+
+        The last line is signed and says how many entries there are and which is the newest, so
+        that an export whose end was cut is not taken for a whole one.
+
+        Raises:
+            VaultDamaged: The log does not verify: nothing is exported as if it were whole.
+        """
+        with hold(self._lock, shared=True):
+            entries = list(self.entries())
+            check = check_chain(entries, self._vault_id, self._signer.public_key())
+            if not (check.ok and self._ends_at(check)):
+                raise VaultDamaged(
+                    "The audit log does not verify; it was not exported.",
+                    hint="`workbench audit verify` shows how far it is good.",
+                )
         first = {"vault_id": self._vault_id, "public_key": self.public_key, "format": formats.AUDIT}
         yield to_json_bytes(first).decode()
-        for entry in self.entries():
+        for entry in entries:
             yield to_json_bytes(entry.to_json()).decode()
+        yield to_json_bytes(self._closing(entries).to_json()).decode()
+
+    def _closing(self, entries: Sequence[AuditEntry]) -> Closing:
+        draft = Closing(
+            entries=len(entries),
+            head=entries[-1].hash if entries else START,
+            exported=_now(),
+            signature="",
+        )
+        return replace(draft, signature=self._signer.sign(draft.message(self._vault_id)).hex())
 
 
 def create_log(log: AuditLog) -> None:
     """Write the files of an empty log, in a home that is not published yet."""
     durable.publish_bytes(log.path, b"")
-    durable.publish_bytes(log.head_path, _encode_head(0, _START))
+    durable.publish_bytes(log.head_path, _encode_head(0, START))
 
 
 def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditCheck:
-    """Check an exported log without its vault.
+    """Check an exported log without its vault: every entry, and that its end is there.
+
+    An older export that is whole stays good: only a head noted elsewhere tells that the log has
+    gone on since.
 
     Args:
         lines: What `AuditLog.export` yielded.
@@ -260,62 +266,20 @@ def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditC
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
     except (ValueError, KeyError, TypeError):
         raise BadInput("This file is not an exported audit log.", code="not_an_audit_log") from None
-    check = _check(_parsed(remaining), vault_id, public)
-    trusted = public_key is None or public_key.strip().lower() == key
-    return AuditCheck(check.entries, check.ok and trusted, check.head)
+    check = check_lines(remaining, vault_id, public)
+    if check.ok and public_key is not None and public_key.strip().lower() != key:
+        return replace(check, ok=False, fault="key")
+    return check
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _encode_head(entries: int, digest: str) -> bytes:
     return encode_checked({"format": formats.AUDIT, "entries": entries, "hash": digest})
 
 
-def _head_line(vault_id: str, last: AuditEntry | None) -> str:
-    return f"{vault_id} {last.number if last else 0} {last.hash if last else _START}"
-
-
-def _entry(fields: Mapping[str, Any]) -> AuditEntry:
-    try:
-        return AuditEntry(**fields)
-    except TypeError:
-        raise VaultDamaged("An entry of the audit log has other fields than it should.") from None
-
-
-def _parsed(lines: Iterable[str]) -> Iterator[AuditEntry | None]:
-    for line in lines:
-        if line.strip():
-            try:
-                yield _entry(json.loads(line))
-            except (ValueError, TypeError, VaultDamaged):
-                yield None
-
-
 def _until_damaged(entries: Iterator[AuditEntry]) -> Iterator[AuditEntry]:
     with contextlib.suppress(VaultDamaged):
         yield from entries
-
-
-def _check(
-    entries: Iterable[AuditEntry | None], vault_id: str, public: Ed25519PublicKey
-) -> AuditCheck:
-    good = 0
-    last: AuditEntry | None = None
-    for entry in entries:
-        previous = last.hash if last else _START
-        if (
-            entry is None
-            or entry.number != good + 1
-            or entry.previous != previous
-            or entry.hash != entry.expected_hash(vault_id)
-            or not _signed(public, entry)
-        ):
-            return AuditCheck(good, False, _head_line(vault_id, last))
-        good, last = good + 1, entry
-    return AuditCheck(good, True, _head_line(vault_id, last))
-
-
-def _signed(public: Ed25519PublicKey, entry: AuditEntry) -> bool:
-    try:
-        public.verify(bytes.fromhex(entry.signature), _SIGNED + entry.hash.encode())
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True

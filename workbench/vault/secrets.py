@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from workbench.errors import BadInput, DoesNotFit, VaultDamaged, WrongPassphrase
 from workbench.vault.sealed import KEY_BYTES
+from workbench.wording import size
 
 SALT_BYTES = 16
 MIN_PASSPHRASE = 8  # characters
@@ -116,7 +117,7 @@ def derive_from_passphrase(passphrase: str, salt: bytes, settings: Argon2Setting
         ).derive(secret)
     except MemoryError:
         raise DoesNotFit(
-            f"The key derivation needs {settings.memory_kib >> 10} MiB of free memory.",
+            f"The key derivation needs {size(settings.memory_kib << 10)} of free memory.",
             hint="Close other programs, or make the vault with `--kdf light`.",
         ) from None
 
