@@ -199,7 +199,9 @@ class EventWriter:
             OSError: the disk is full or failing; the next write closes what was torn.
         """
         moment = round(time.time(), 3)
-        head = {"v": VERSION, "seq": self._sequence + 1, "t": moment, "type": type}
+        # Counted first: a number is left out rather than given twice when a write is cut short.
+        self._sequence += 1
+        head = {"v": VERSION, "seq": self._sequence, "t": moment, "type": type}
         clash = head.keys() & fields.keys()
         if clash:
             raise BadInput(f"An event's field may not be called {min(clash)}.", code="not_plain")
@@ -212,7 +214,6 @@ class EventWriter:
             self._torn = True
             written += os.write(self._descriptor, line[written:])
         self._torn = False
-        self._sequence += 1
         if type in _SYNCED_TYPES:
             os.fsync(self._descriptor)
         return {**head, **fields}
