@@ -199,7 +199,7 @@ class EventWriter:
             OSError: the disk is full or failing; the next write closes what was torn.
         """
         moment = round(time.time(), 3)
-        # Counted first: a number is left out rather than given twice when a write is cut short.
+        # Counted first: a job that is interrupted in here leaves a number out, and repeats none.
         self._sequence += 1
         head = {"v": VERSION, "seq": self._sequence, "t": moment, "type": type}
         clash = head.keys() & fields.keys()
@@ -209,10 +209,14 @@ class EventWriter:
         if self._torn:
             line = b"\n" + line
         written = 0
-        while written < len(line):
-            # Set before each write: a part of the line may land even when the call fails.
-            self._torn = True
-            written += os.write(self._descriptor, line[written:])
+        try:
+            while written < len(line):
+                # Set before each write: a part of the line may land even when the call fails.
+                self._torn = True
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            self._sequence -= 1
+            raise
         self._torn = False
         if type in _SYNCED_TYPES:
             os.fsync(self._descriptor)
