@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,33 @@ def test_paused_and_resumed_equals_uninterrupted(
     assert run.train_here() == "finished"
     resumed = run.last("resumed")
     assert (resumed["step"], resumed["exact"]) == (3, True)
+    assert adapter_digest(run) == adapter_digest(plain_run)
+
+
+@pytest.mark.parametrize("when", ["loading", "rehearsing"])
+def test_a_pause_does_not_wait_for_work_that_leaves_nothing(
+    place: Workplace, plain_run: TinyRun, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A piece of loading or rehearsing that takes long is left in its middle."""
+    run = place.new_run(46 if when == "loading" else 47)
+    owner, name = {
+        "loading": (train, "load_base"),
+        "rehearsing": (Training, "_hardest"),
+    }[when]
+
+    def endless(*_: Any, **__: Any) -> None:
+        run.ask("pause")
+        for _step in range(600):
+            time.sleep(0.1)
+
+    began = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, endless)
+        assert run.train_here() == "paused"
+    assert time.monotonic() - began < 30
+    assert run.last("paused")["step"] == 0
+    run.ask("resume")
+    assert run.train_here() == "finished"
     assert adapter_digest(run) == adapter_digest(plain_run)
 
 

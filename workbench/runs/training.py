@@ -19,7 +19,7 @@ from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
 from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
 from workbench.planning.probe import probe_hardware
-from workbench.runs.launch import create_run, launch
+from workbench.runs.launch import create_run, launch, making_run
 from workbench.runs.protocol import RunSpec
 from workbench.vault.ids import new_id
 from workbench.wording import size
@@ -88,7 +88,6 @@ def start_training(
     _check_disk(vault.home, chosen)
 
     run_id, adapter_id = new_id("ru"), new_id("ad")
-    run_key, adapter_key = vault.new_key(run_id), vault.new_key(adapter_id)
     spec = RunSpec(
         run=run_id,
         kind="train",
@@ -108,7 +107,9 @@ def start_training(
         "recipe": settled(recipe, chosen).to_json(),
         "plan": chosen.to_json(),
     }
-    folder = create_run(vault, spec, sealed)
+    with making_run(vault):
+        run_key, adapter_key = vault.new_key(run_id), vault.new_key(adapter_id)
+        folder = create_run(vault, spec, sealed)
     vault.audit.append("training_started", {"run": run_id, **spec.objects})
     launch(
         folder,

@@ -51,7 +51,9 @@ def run(session: Session) -> None:
     checkpoints = Checkpoints(session.job.checkpoints_folder, session.key(session.spec.run))
     job = None
     try:
-        job = TrainJob.open(session, checkpoints)
+        # Until the first step all there is can be had again: a pause waits for none of it.
+        with session.steering.abandoning():
+            job = TrainJob.open(session, checkpoints)
         job.train()
     except Interrupted as interruption:
         stop = interruption.ending == "stop"
