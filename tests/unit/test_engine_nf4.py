@@ -108,21 +108,6 @@ def test_fingerprint_names_the_weights_and_not_the_moment(
     assert load_base(other, method="qlora").fingerprint != one.fingerprint
 
 
-def test_fingerprint_does_not_follow_the_number_of_threads(tmp_path: Path) -> None:
-    """Weights wide enough that torch adds up their scales in parallel."""
-    spec = tiny.model_part(tiny.write_model(tmp_path / "wide", width=1536, layers=1))
-    before = torch.get_num_threads()
-    found = set()
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            found.add(load_base(spec, method="qlora").fingerprint)
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    assert len(found) == 1
-
-
 @pytest.mark.parametrize("part", ["codes", "absmax", "nested", "offset"])
 def test_fingerprint_covers_every_part(part: str) -> None:
     layer = _layer()

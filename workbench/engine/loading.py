@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,17 +18,13 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from torch import Tensor, nn
 
-from workbench.engine import nf4
+from workbench.engine import nf4, quantising
 from workbench.engine.attention import attend_by_record
 from workbench.errors import BadInput, VaultDamaged
 from workbench.models.facts import ModelFacts, facts_from_config
 
 Method = Literal["qlora", "lora", "full"]
 _READ_BYTES = 4 * 1024 * 1024
-# Double quantisation subtracts the mean of a layer's scales. torch adds large tensors up in as many
-# parts as there are threads, so that number decides the mean's last bit, and with it the base's
-# fingerprint: it must not follow the machine's cores or OMP_NUM_THREADS.
-_QUANTISING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,8 @@ class LoadedBase:
         model: A causal language model of transformers.
         facts: What its config says.
         fingerprint: SHA-256 of the weights as computed with: NF4 codes and constants for
-            `qlora`, the 16-bit tensors otherwise. Adapters are bound to it.
+            `qlora`, the 16-bit tensors otherwise. Adapters are bound to it, and it is the same on
+            every device.
         compute: The dtype of the arithmetic: bfloat16, or float32 on CPUs that lack it.
     """
 
@@ -137,7 +133,7 @@ def load_base(
         # Random states, streams and synchronisation go by the current device.
         torch.cuda.set_device(place)
     compute = compute_dtype(place)
-    with _threads(_QUANTISING_THREADS):
+    with quantising.reproducible():
         model = _from_folder(folder, config, method, place)
     if method == "qlora":
         nf4.guard(model)
@@ -159,16 +155,6 @@ def decoder_layers(model: Any) -> nn.ModuleList:
 def inner(model: Any) -> Any:
     """Return the transformers model inside a peft wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _attention(config: Mapping[str, Any]) -> str:
