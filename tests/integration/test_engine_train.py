@@ -211,6 +211,7 @@ def test_other_methods_learn_and_can_be_resumed(
 def test_full_weights_are_published_in_16_bit_and_load_again(place: Workplace) -> None:
     from workbench.engine.loading import load_base
     from workbench.engine.lora import full_tensors, load_full
+    from workbench.engine.tensorfile import TensorFile
 
     run = place.new_run(24, method="full", max_steps=2, learning_rate=1e-3)
     assert run.train_here() == "finished"
@@ -218,7 +219,7 @@ def test_full_weights_are_published_in_16_bit_and_load_again(place: Workplace) -
     stored = open_adapter(folder, place.key(run.adapter))
     base = load_base(place.model, method="lora")
     before = {name: tensor.clone() for name, tensor in full_tensors(base.model).items()}
-    load_full(base.model, stored.tensors)
+    load_full(base.model, TensorFile(stored.tensors))
     after = full_tensors(base.model)
     assert {str(tensor.dtype) for tensor in after.values()} == {"torch.bfloat16"}
     assert sum(not torch.equal(after[name], before[name]) for name in after) > len(after) // 2
