@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, TextArea, Tree
 
 from tests.fixtures.libraries import PASSPHRASE, make_library
-from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
+from tests.fixtures.screens import LARGE, SMALL, drive, matches, settled, until, words
 from workbench.adapters.annotating import note_adapter, tag_adapter
 from workbench.adapters.library import list_adapters, show_adapter
 from workbench.adapters.registration import register_finished
@@ -60,6 +60,7 @@ def test_the_library_looks_as_it_should(
 ) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await at_adapters(pilot, app)
+        await settled(pilot, app)
         matches(app, f"adapters-{size[0]}x{size[1]}")
 
     drive(opened(), steps, size)
@@ -141,7 +142,7 @@ def test_removing_asks_for_the_name(opened: Callable[[], Session]) -> None:
         app.screen.query_one("#typed", Input).value = "gamm"
         assert app.screen.query_one("#yes").disabled
         app.screen.query_one("#typed", Input).value = "gamma"
-        await pilot.pause()
+        await until(pilot, lambda: not app.screen.query_one("#yes").disabled)
         app.screen.query_one("#yes").focus()
         await pilot.press("enter")
         await until(pilot, lambda: len(list_adapters(session.vault)) == 2)
