@@ -100,6 +100,28 @@ def page(vault: Vault, name: str, offset: int, count: int, split: str = "train")
         ]
 
 
+def sample(
+    vault: Vault, name: str, count: int, split: str = "train", *, places: int = 8
+) -> list[Record]:
+    """Return up to `count` records of a split from several places of it, the same ones each time.
+
+    Raises:
+        NotFound: No such dataset or split.
+    """
+    with opened_dataset(vault, name) as dataset:
+        rows = dataset.splits.get(split, 0)
+        if rows <= count:
+            places = 1
+        each = -(-count // places)
+        starts = [place * rows // places for place in range(places)]
+        return [
+            record
+            for start in starts
+            for batch in dataset.page(split, start, each).to_batches()
+            for record in records_from_batch(batch, dataset.kind)
+        ][:count]
+
+
 def rejects(vault: Vault, name: str) -> list[Reject]:
     """Return the sealed list of the records that were not taken; very long lists end early."""
     with opened_dataset(vault, name) as dataset:
