@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from workbench.datasets.importing import Progress, file_digest
 from workbench.datasets.records import Record, records_from_batch
 from workbench.datasets.rejects import Reject
+from workbench.datasets.sampling import sample_split
 from workbench.datasets.store import SealedDataset
 from workbench.errors import VaultDamaged
 from workbench.vault.locking import hold
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
+
+_OPENED_BATCHES = 8  # for a sample
 
 
 @contextlib.contextmanager
@@ -100,26 +103,14 @@ def page(vault: Vault, name: str, offset: int, count: int, split: str = "train")
         ]
 
 
-def sample(
-    vault: Vault, name: str, count: int, split: str = "train", *, places: int = 8
-) -> list[Record]:
-    """Return up to `count` records of a split from several places of it, the same ones each time.
+def sample(vault: Vault, name: str, rows: int, split: str = "train") -> list[Record]:
+    """Return about `rows` records from all over a split, the same ones each time.
 
     Raises:
         NotFound: No such dataset or split.
     """
     with opened_dataset(vault, name) as dataset:
-        rows = dataset.splits.get(split, 0)
-        if rows <= count:
-            places = 1
-        each = -(-count // places)
-        starts = [place * rows // places for place in range(places)]
-        return [
-            record
-            for start in starts
-            for batch in dataset.page(split, start, each).to_batches()
-            for record in records_from_batch(batch, dataset.kind)
-        ][:count]
+        return sample_split(dataset, split, rows=rows, batches=_OPENED_BATCHES).spread
 
 
 def rejects(vault: Vault, name: str) -> list[Reject]:

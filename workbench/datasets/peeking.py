@@ -128,6 +128,15 @@ def peek(
     return look.told(opened, layouts)
 
 
+def look_at(path: Path) -> PeekedFile:
+    """Say what a file is called, how large it is and what its headings are.
+
+    Raises:
+        BadInput: It is missing, unreadable, of an unknown form, or has no usable beginning.
+    """
+    return _seen(open_source(Source(path)), {})
+
+
 def _seen(item: Opened, columns: dict[str, str]) -> PeekedFile:
     return PeekedFile(item.source.path.name, item.source.size, item.headings, columns)
 
