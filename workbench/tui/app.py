@@ -166,6 +166,9 @@ class WorkbenchApp(App[int]):
         """Take the keys away from the screens; what trains goes on."""
         if self.session.is_open:
             self.session.lock()
+            for screen in self.screen_stack:
+                if isinstance(screen, WorkbenchScreen):
+                    screen.conceal()
             self.show_door()
 
     def _lock_when_idle(self) -> None:
