@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from workbench.datasets.importing import Progress, file_digest
 from workbench.datasets.records import Record, records_from_batch
 from workbench.datasets.rejects import Reject
+from workbench.datasets.sampling import sample_split
 from workbench.datasets.store import SealedDataset
 from workbench.errors import VaultDamaged
 from workbench.vault.locking import hold
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
+
+_OPENED_BATCHES = 8  # for a sample
 
 
 @contextlib.contextmanager
@@ -98,6 +101,16 @@ def page(vault: Vault, name: str, offset: int, count: int, split: str = "train")
             for batch in table.to_batches()
             for record in records_from_batch(batch, dataset.kind)
         ]
+
+
+def sample(vault: Vault, name: str, rows: int, split: str = "train") -> list[Record]:
+    """Return about `rows` records from all over a split, the same ones each time.
+
+    Raises:
+        NotFound: No such dataset or split.
+    """
+    with opened_dataset(vault, name) as dataset:
+        return sample_split(dataset, split, rows=rows, batches=_OPENED_BATCHES).spread
 
 
 def rejects(vault: Vault, name: str) -> list[Reject]:

@@ -139,6 +139,12 @@ class WizardScreen(WorkbenchScreen):
         await place.mount(self.step)
         self.refresh_bindings()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to step back only where there is a step before."""
+        if action == "previous":
+            return self.draft.step != _ORDER[0]
+        return super().check_action(action, parameters)
+
     def action_next(self) -> None:
         """Do what the step's default button does."""
         if self.step is not None:
