@@ -51,7 +51,7 @@ class ModelStep(WizardStep):
         return "" if draft.dataset else "Choose the data first."
 
     def compose(self) -> ComposeResult:
-        yield RowTable(("MODEL", "FAMILY", "SIZE", "ON DISK", "QLoRA NEEDS HERE"), id="shelf")
+        yield RowTable(("Model", "Family", "Size", "On disk", "QLoRA needs here"), id="shelf")
         yield Plain(_EMPTY, id="no-models", classes="empty")
         yield Plain("", id="why")
         yield Plain("", id="about", classes="muted")
