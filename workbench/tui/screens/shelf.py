@@ -108,6 +108,17 @@ def _last_used(vault: Vault, known: set[str]) -> str:
     return next((model for model in used if model in known), "")
 
 
+def shelf_row(model: ShelfModel) -> tuple[Cell, ...]:
+    """Return the cells of one model, as every table of the shelf shows it."""
+    return (
+        Cell(model.name, limit=24),
+        Cell(model.document["family"]),
+        Cell(magnitude(model.weighed.parameters), right=True),
+        Cell(size(model.document["bytes"]), right=True),
+        need_cell(model.weighed),
+    )
+
+
 def need_cell(weighed: Weighed) -> Cell:
     """Return a cell such as `✓ 610 MiB of 11 GiB`."""
     need = f"{size(weighed.needs)} of {size(weighed.of)}"
@@ -123,8 +134,8 @@ def need_sentence(weighed: Weighed) -> str:
     else:
         found = "fits here with room to spare" if weighed.has_room else "fits here, only just"
     sentence = (
-        f"{weighed.name} {found}: QLoRA needs at least {size(weighed.needs)} of the {size(weighed.of)} that are "
-        f"free {_DEVICES[weighed.device]}."
+        f"{weighed.name} {found}: QLoRA needs at least {size(weighed.needs)} of the "
+        f"{size(weighed.of)} that are free {_DEVICES[weighed.device]}."
     )
     if weighed.fits and weighed.seconds is not None:
         minutes = max(60 * round(weighed.seconds / 60), 60)

@@ -12,12 +12,11 @@ from textual.widgets import Button, DataTable
 
 from workbench.runs.drafts import Draft
 from workbench.tui.screens.adding import AddModelScreen
-from workbench.tui.screens.shelf import Shelf, magnitude, need_cell, need_sentence, read_shelf
+from workbench.tui.screens.shelf import Shelf, need_sentence, read_shelf, shelf_row
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
-from workbench.tui.widgets.row_table import Cell, RowTable
+from workbench.tui.widgets.row_table import RowTable
 from workbench.tui.work import Progress, WorkDone
-from workbench.wording import size
 
 _EMPTY = (
     "There is no base model on the shelf.\n\n"
@@ -82,19 +81,7 @@ class ModelStep(WizardStep):
         table, none = self.query_one(RowTable), not shelf.models
         table.display, self.query_one("#no-models").display = not none, none
         self.query_one("#use", Button).disabled = none
-        rows = [
-            (
-                model.object_id,
-                (
-                    Cell(model.name, limit=24),
-                    Cell(model.document["family"]),
-                    Cell(magnitude(model.weighed.parameters), right=True),
-                    Cell(size(model.document["bytes"]), right=True),
-                    need_cell(model.weighed),
-                ),
-            )
-            for model in shelf.models
-        ]
+        rows = [(model.object_id, shelf_row(model)) for model in shelf.models]
         table.fill(rows, at=self._added or table.chosen or shelf.default(self.draft.model))
         self._added = ""
         self.query_one("#why", Plain).show(f"→ {shelf.why.text}" if shelf.why else "")
