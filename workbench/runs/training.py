@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from workbench.datasets.store import SealedDataset
 from workbench.errors import BadInput, DoesNotFit, NotFound, UsageError
 from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
+from workbench.planning.lengths import LengthSample
 from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
 from workbench.planning.probe import probe_hardware
 from workbench.runs.launch import create_run, launch
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"\w[\w .+-]{0,99}")
 # Tokenising a million records to plan a run would take minutes; this many tell enough.
 _SAMPLED_RECORDS = 4096
+_TELL_EVERY = 256
 # A checkpoint holds the trained parameters and the optimizer's two moments, at most in 32 bits.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
 # Two last ones, the best, and the one being written; and the published adapter beside them.
@@ -154,8 +157,21 @@ def weights_paths(vault: Vault, base: Entry) -> list[Path]:
 def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
     """Return how many records the train split has and how long they are in the model's tokens.
 
-    Large datasets are sampled evenly by batch and their tokens extrapolated; the run counts
-    exactly.
+    Large datasets are sampled and their tokens extrapolated; the run counts exactly.
+
+    Raises:
+        BadInput: As `sample_lengths` does.
+    """
+    return sample_lengths(vault, base, data).whole
+
+
+def sample_lengths(
+    vault: Vault, base: Entry, data: Entry, progress: Callable[[int, int, str], None] | None = None
+) -> LengthSample:
+    """Return the lengths of the train split's records in the model's tokens, evenly sampled.
+
+    Args:
+        progress: Called with records done, records in all, and the phase.
 
     Raises:
         BadInput: The train split is empty, or the chat template refuses every record.
@@ -172,6 +188,8 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
             )
         stride = max(1, rows // _SAMPLED_RECORDS)
         for position, record in enumerate(opened.records("train")):
+            if progress is not None and position % _TELL_EVERY == 0:
+                progress(position, rows, "measure")
             if position % stride:
                 continue
             turns = [(turn.role, turn.content) for turn in record.messages]
@@ -188,9 +206,7 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
             hint="See how one looks: `workbench dataset preview --masks --model`.",
             code="no_records",
         )
-    return DatasetLength(
-        records=rows, tokens=sum(lengths) * rows // len(lengths), longest=max(lengths)
-    )
+    return LengthSample(rows, tuple(sorted(lengths)))
 
 
 def _note_tokens(vault: Vault, base: Entry, data: Entry, lengths: DatasetLength) -> None:

@@ -1,0 +1,299 @@
+"""Fit: how it will be trained, laid against this machine's memory while one chooses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Button, Input
+
+from workbench import recipe as recipes
+from workbench.errors import DoesNotFit, UsageError, WorkbenchError
+from workbench.runs.drafts import Draft
+from workbench.tui.screens.wizard import fit_words, outlook
+from workbench.tui.screens.wizard.outlook import Ground, Outlook
+from workbench.tui.screens.wizard.step import WizardStep
+from workbench.tui.widgets.figures import Figures
+from workbench.tui.widgets.legend import Legend
+from workbench.tui.widgets.memory_bars import MemoryBars
+from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
+
+_METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
+_AUTO = Stop("auto", "auto")
+_FIGURE = 39
+_MORE = "… (F5: all)"
+
+
+class FitStep(WizardStep):
+    """Bars of memory, sliders, and the planner's choice; Enter takes it.
+
+    Attributes:
+        settings: The recipe keys that were given another value than their default.
+        card: Bytes of the card that is looked at; 0: this machine.
+        ground: What the choices stand on; None until it was read.
+        outlook: What comes of the choices.
+    """
+
+    NAME = "fit"
+    TITLE = "Fit"
+    SENTENCE = "How to train so that it fits this machine. Enter takes what fits best."
+    TOUR = "press Enter: the demo's settings fit. Or move a slider and watch the bars."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f3", "explain", "Explain", id="fit.explain",
+                tooltip="Explain the terms: weights in 4 bit, adapters, recomputation and others"),
+        Binding("f4", "cards", "Cards", id="fit.cards",
+                tooltip="See what card each method needs, and look at one"),
+        Binding("f5", "why", "Why?", id="fit.why", show=False,
+                tooltip="Read all that the planner says about this choice"),
+        Binding("f6", "expert", "Every setting", id="fit.expert", show=False,
+                tooltip="See and change every setting that a run takes"),
+        Binding("f7", "best", "What fits best", id="fit.best", show=False,
+                tooltip="Undo every change and let the planner choose"),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {}
+        self.card = 0
+        self.ground: Ground | None = None
+        self.outlook: Outlook | None = None
+        self._blocked: WorkbenchError | None = None
+        self._refused: UsageError | None = None
+        self._mistakes: dict[str, str] = {}
+
+    @classmethod
+    def lacks(cls, draft: Draft) -> str:
+        """Data and a model come first."""
+        if not draft.dataset:
+            return "Choose the data first: it says how long a row must be."
+        return "" if draft.model else "Choose a model first: its size is what has to fit."
+
+    def compose(self) -> ComposeResult:
+        yield MemoryBars()
+        yield Legend()
+        with Horizontal(id="below"):
+            with Vertical(id="choices"):
+                yield Choice("method", "Method", _METHODS, value="auto", id="method")
+                yield Slider("rank", "Rank", [Stop(16, "16")], value=16, id="rank")
+                yield Slider("context", "Context", [_AUTO], value="auto", id="context")
+                yield Slider("micro_batch", "Micro-batch", [_AUTO], value="auto", id="micro_batch")
+                with Horizontal(id="fields"):
+                    yield Plain("Epochs")
+                    yield Input(id="epochs", max_length=12)
+                    yield Plain("Learning rate")
+                    yield Input(id="learning_rate", max_length=12)
+                yield Figures(column=_FIGURE)
+                yield Plain("Looking at the model and this machine…", id="advice")
+                with Horizontal(id="buttons"):
+                    yield Button("Go with what fits best", id="go", variant="primary", disabled=True)
+                    yield Button("Why?", id="why")
+                    yield Button("Cards", id="to-cards")
+                    yield Button("Every setting", id="expert")
+            with VerticalScroll(id="aside", can_focus=False):
+                yield Plain("", id="cards")
+
+    # What the choices stand on
+
+    def on_mount(self) -> None:
+        """Fetch the facts, then the records' lengths, which may take a while."""
+        draft, tour, vault = self.draft, self.session.tour, self.session.vault
+        self.begin("fit-ground", lambda _: outlook.load_ground(vault, draft, tour))
+
+    @on(WorkDone)
+    def _known(self, event: WorkDone) -> None:
+        if event.work == "fit-ground":
+            self.ground = event.result
+            self._take(dict(event.result.settings))
+            self._fill_controls()
+            go = self.query_one("#go", Button)
+            go.disabled = False
+            go.focus()
+            draft, vault = self.draft, self.session.vault
+            self.begin("fit-lengths", lambda tell: outlook.measure(vault, draft, tell))
+        elif event.work == "fit-lengths" and self.ground is not None:
+            self.ground = replace(self.ground, lengths=event.result)
+            self._fill_controls()
+            self._redraw()
+
+    @on(WorkProgressed)
+    def _counting(self, event: WorkProgressed) -> None:
+        if event.work == "fit-lengths" and self.outlook is not None:
+            figures = dict(fit_words.figures(self.outlook))
+            figures["longest"] = f"reading {event.done:,} of {event.total:,}"
+            self.query_one(Figures).show(list(figures.items()))
+
+    def take_failure(self, event: WorkFailed) -> bool:
+        """Say in the step itself what is missing: nothing can be trained before it is put right."""
+        if not event.work.startswith("fit-"):
+            return False
+        self._blocked = event.error
+        self._tell_advice()
+        return True
+
+    # Choosing
+
+    @on(Slider.Changed)
+    def _moved(self, event: Slider.Changed) -> None:
+        self._choose(event.slider.key, event.value)
+
+    @on(MemoryBars.Pressed)
+    def _pressed(self, event: MemoryBars.Pressed) -> None:
+        self.query_one("#method", Choice).put(event.key)
+        self._choose("method", event.key)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        key, text = event.input.id or "", event.value.strip()
+        if self.ground is None:
+            return
+        try:
+            value = getattr(recipes.parse({}, [f"{key}={text}"] if text else []), key)
+        except recipes.RecipeError as error:
+            self._mistakes[key] = "; ".join(map(str, error.mistakes))
+        else:
+            self._mistakes.pop(key, None)
+            if value != self.settings.get(key, recipes.FIELDS[key].default):
+                self._choose(key, value)
+        event.input.set_class(key in self._mistakes, "-invalid")
+        self._tell_advice()
+
+    def _choose(self, key: str, value: Any) -> None:
+        if self.ground is not None:
+            self._take(outlook.with_value(self.settings, key, value))
+
+    def _take(self, settings: dict[str, Any]) -> None:
+        """Take settings over, show what comes of them, and keep them."""
+        self.settings = settings
+        self._redraw()
+        self.change(settings=settings)
+
+    # Showing
+
+    def _fill_controls(self) -> None:
+        """Lay the settings into the sliders and fields."""
+        ground, settings = self.ground, self.settings
+        if ground is None:
+            return
+        stops = {
+            "rank": [Stop(each, str(each)) for each in outlook.ranks(settings)],
+            "context": [
+                _AUTO, *(Stop(n, f"{n:,} tokens") for n in outlook.contexts(ground, settings))
+            ],
+            "micro_batch": [
+                _AUTO, *(Stop(n, f"{n} row{'s' * (n > 1)}") for n in outlook.rows(settings))
+            ],
+        }  # fmt: skip
+        for slider in self.query(Slider):
+            value = settings.get(slider.key, recipes.FIELDS[slider.key].default)
+            slider.put(value, stops.get(slider.key))
+        for field in self.query(Input):
+            value = settings.get(field.id or "", recipes.FIELDS[field.id or ""].default)
+            with field.prevent(Input.Changed):
+                field.value = f"{value:g}"
+            field.remove_class("-invalid")
+        self._mistakes.clear()
+        self._tell_autos()
+
+    def _redraw(self) -> None:
+        """Work out what comes of the settings, and show it."""
+        if self.ground is None:
+            return
+        try:
+            self.outlook = outlook.look(self.ground, self.settings, self.card)
+            self._refused = None
+        except UsageError as error:
+            self._refused = error
+        if self.outlook is not None and self._refused is None:
+            bars = self.query_one(MemoryBars)
+            bars.bars = fit_words.bars(self.outlook)
+            bars.limit = self.outlook.plan.budget.usable_bytes
+            bars.line = fit_words.line(self.outlook)
+            self.query_one(Legend).entries = fit_words.entries(self.outlook)
+            self.query_one(Figures).show(fit_words.figures(self.outlook))
+            if self.query_one("#aside").display:
+                self.query_one("#cards", Plain).show(fit_words.cards(self.outlook))
+        self._tell_autos()
+        self._tell_advice()
+        label = "Go with these settings" if self.settings else "Go with what fits best"
+        self.query_one("#go", Button).label = label
+
+    def _tell_autos(self) -> None:
+        """Say beside the sliders what automatic values come to, and what a context leaves out."""
+        if self.outlook is None:
+            return
+        candidate = self.outlook.candidate
+        for key, value in (("context", candidate.context), ("micro_batch", candidate.micro_batch)):
+            slider = self.query_one(f"#{key}", Slider)
+            slider.said = f"auto: {value:,}" if slider.value == "auto" else ""
+        self.query_one("#context", Slider).note = fit_words.left_out(self.outlook)
+
+    def _tell_advice(self) -> None:
+        place = self.query_one("#advice", Plain)
+        trouble = self._trouble()
+        if trouble:
+            place.show(trouble)
+        elif self.outlook is not None:
+            # Words are not cut, so every row loses some columns.
+            room = place.size.height * max(1, place.size.width - 8)
+            place.show(fit_words.fitted(fit_words.advice(self.outlook), room, _MORE))
+        place.set_class(bool(trouble), "bad")
+
+    def _trouble(self) -> str:
+        """Say what keeps this from being trained; empty: nothing does, but memory may."""
+        error = self._blocked or self._refused
+        if error is not None:
+            return f"✗ {error.message} {error.hint}".rstrip()
+        return "✗ " + " ".join(self._mistakes.values()) if self._mistakes else ""
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fill the room there is with advice."""
+        self.call_after_refresh(self._redraw)
+
+    # Going on
+
+    @on(Button.Pressed, "#go")
+    def go_on(self) -> None:
+        """Take the settings, if they can be trained here."""
+        if self.ground is None and self._blocked is None:
+            self.app.notify("One moment: the model and this machine are being looked at.")
+        elif (error := self._hindrance()) is not None:
+            self.wizard.show_error(error)
+        else:
+            self.finish()
+
+    def _hindrance(self) -> WorkbenchError | None:
+        if self._blocked or self._refused or self.ground is None:
+            return self._blocked or self._refused
+        if self._mistakes:
+            return UsageError(self._trouble().removeprefix("✗ "))
+        here = outlook.look(self.ground, self.settings)
+        if here.fits:
+            return None
+        return DoesNotFit(
+            f"Training {self.ground.model} like this does not fit this machine's memory.",
+            hint=" ".join(here.plan.advice),
+        )
+
+    # What opens on top
+
+    @on(Button.Pressed, "#why")
+    def action_why(self) -> None:
+        """Tell everything that the planner said."""
+        from workbench.tui.modals.questions import MessageModal
+
+        if self.outlook is not None:
+            text = "\n\n".join(fit_words.advice(self.outlook))
+            self.app.push_screen(MessageModal("Why this choice?", text))
+
+    def action_best(self) -> None:
+        """Let the planner choose everything."""
+        if self.ground is not None:
+            self._take({})
+            self._fill_controls()
