@@ -16,10 +16,12 @@ class LengthSample:
     Attributes:
         records: Records there are in all.
         lengths: Tokens of those that were measured, shortest first; at least one.
+        longest: Tokens of the longest that was met, be it in the sample or beside it.
     """
 
     records: int
     lengths: tuple[int, ...]
+    longest: int
 
     @cached_property
     def whole(self) -> DatasetLength:
@@ -27,7 +29,7 @@ class LengthSample:
         return DatasetLength(
             records=self.records,
             tokens=sum(self.lengths) * self.records // len(self.lengths),
-            longest=self.lengths[-1],
+            longest=self.longest,
         )
 
     @property
@@ -38,4 +40,5 @@ class LengthSample:
     def longer_than(self, tokens: int) -> int:
         """Return how many records have more than `tokens` tokens, extrapolated where sampled."""
         longer = len(self.lengths) - bisect_right(self.lengths, tokens)
-        return round(longer * self.records / len(self.lengths))
+        estimate = round(longer * self.records / len(self.lengths))
+        return max(estimate, int(self.longest > tokens))

@@ -46,7 +46,7 @@ PARTS = (
     Part("activations", "▒", "$primary"),
     Part("logits", "▄", "$secondary"),
     Part("workspace", "░", "$foreground"),
-    Part("overhead", "·", "$text-muted"),
+    Part("overhead", "·", "$foreground-muted"),
 )
 
 
@@ -133,7 +133,7 @@ class MemoryBars(Widget):
             (f"{printable(bar.total):>{_TOTAL}} ", "bold" if bar.chosen else ""),
             (
                 printable(bar.verdict, limit=_VERDICT),
-                "$text-muted" if bar.fits else "$error",
+                "$foreground-muted" if bar.fits else "$error",
             ),
         )
 

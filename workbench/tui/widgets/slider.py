@@ -76,7 +76,13 @@ class Slider(Widget, can_focus=True):
             return self.slider
 
     def __init__(
-        self, key: str, label: str, stops: Sequence[Stop], *, value: Value, id: str | None = None  # noqa: A002
+        self,
+        key: str,
+        label: str,
+        stops: Sequence[Stop],
+        *,
+        value: Value,
+        id: str | None = None,  # noqa: A002
     ) -> None:
         """Make a slider.
 
@@ -147,9 +153,9 @@ class Slider(Widget, can_focus=True):
             self._head(),
             ("━" * place, "$primary"),
             ("●", "bold"),
-            ("─" * (track - place - 1), "$text-muted"),
+            ("─" * (track - place - 1), "$foreground-muted"),
             f"  {said:<{_SAID - 2}} ",
-            (printable(self.note, limit=rest) if rest > 1 else "", "$text-muted"),
+            (printable(self.note, limit=rest) if rest > 1 else "", "$foreground-muted"),
         )
 
     def _head(self) -> Content:
@@ -182,6 +188,6 @@ class Choice(Slider):
         parts: list[Content | tuple[str, str]] = [self._head()]
         for place, (_, word) in enumerate(self._spans()):
             chosen = place == self.index
-            parts.append(("● " if chosen else "○ ", "$primary" if chosen else "$text-muted"))
-            parts.append((f"{word}  ", "bold" if chosen else "$text-muted"))
-        return Content.assemble(*parts, (printable(self.note, limit=80), "$text-muted"))
+            parts.append(("● " if chosen else "○ ", "$primary" if chosen else "$foreground-muted"))
+            parts.append((f"{word}  ", "bold" if chosen else "$foreground-muted"))
+        return Content.assemble(*parts, (printable(self.note, limit=80), "$foreground-muted"))

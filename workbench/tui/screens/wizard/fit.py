@@ -21,8 +21,9 @@ from workbench.tui.widgets.figures import Figures
 from workbench.tui.widgets.legend import Legend
 from workbench.tui.widgets.memory_bars import MemoryBars
 from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.sentences import Sentences
 from workbench.tui.widgets.slider import Choice, Slider, Stop
-from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
+from workbench.tui.work import WorkDone, WorkFailed
 
 _METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
 _AUTO = Stop("auto", "auto")
@@ -89,9 +90,11 @@ class FitStep(WizardStep):
                     yield Plain("Learning rate")
                     yield Input(id="learning_rate", max_length=12)
                 yield Figures(column=_FIGURE)
-                yield Plain("Looking at the model and this machine…", id="advice")
+                yield Sentences(_MORE, id="advice")
                 with Horizontal(id="buttons"):
-                    yield Button("Go with what fits best", id="go", variant="primary", disabled=True)
+                    yield Button(
+                        "Go with what fits best", id="go", variant="primary", disabled=True
+                    )
                     yield Button("Why?", id="why")
                     yield Button("Cards", id="to-cards")
                     yield Button("Every setting", id="expert")
@@ -102,6 +105,7 @@ class FitStep(WizardStep):
 
     def on_mount(self) -> None:
         """Fetch the facts, then the records' lengths, which may take a while."""
+        self._tell_advice()
         draft, tour, vault = self.draft, self.session.tour, self.session.vault
         self.begin("fit-ground", lambda _: outlook.load_ground(vault, draft, tour))
 
@@ -115,18 +119,11 @@ class FitStep(WizardStep):
             go.disabled = False
             go.focus()
             draft, vault = self.draft, self.session.vault
-            self.begin("fit-lengths", lambda tell: outlook.measure(vault, draft, tell))
+            self.begin("fit-lengths", lambda _: outlook.measure(vault, draft))
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
             self._fill_controls()
             self._redraw()
-
-    @on(WorkProgressed)
-    def _counting(self, event: WorkProgressed) -> None:
-        if event.work == "fit-lengths" and self.outlook is not None:
-            figures = dict(fit_words.figures(self.outlook))
-            figures["longest"] = f"reading {event.done:,} of {event.total:,}"
-            self.query_one(Figures).show(list(figures.items()))
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say in the step itself what is missing: nothing can be trained before it is put right."""
@@ -235,15 +232,15 @@ class FitStep(WizardStep):
         self.query_one("#context", Slider).note = fit_words.left_out(self.outlook)
 
     def _tell_advice(self) -> None:
-        place = self.query_one("#advice", Plain)
         trouble = self._trouble()
-        if trouble:
-            place.show(trouble)
-        elif self.outlook is not None:
-            # Words are not cut, so every row loses some columns.
-            room = place.size.height * max(1, place.size.width - 8)
-            place.show(fit_words.fitted(fit_words.advice(self.outlook), room, _MORE))
+        place = self.query_one("#advice", Sentences)
         place.set_class(bool(trouble), "bad")
+        if trouble:
+            place.sentences = (trouble,)
+        elif self.outlook is None:
+            place.sentences = ("Looking at the model and at this machine…",)
+        else:
+            place.sentences = tuple(fit_words.advice(self.outlook))
 
     def _trouble(self) -> str:
         """Say what keeps this from being trained; empty: nothing does, but memory may."""
@@ -253,7 +250,7 @@ class FitStep(WizardStep):
         return "✗ " + " ".join(self._mistakes.values()) if self._mistakes else ""
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fill the room there is with advice."""
+        """Fill the table of cards once there is room for it."""
         self.call_after_refresh(self._redraw)
 
     # Going on

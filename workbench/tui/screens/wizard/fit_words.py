@@ -139,25 +139,14 @@ def left_out(outlook: Outlook) -> str:
     return f"{about}{longer:,} of {lengths.records:,} too long"
 
 
-def advice(outlook: Outlook, problem: str = "") -> list[str]:
+def advice(outlook: Outlook) -> list[str]:
     """Return the sentences below the figures, the most important first."""
-    said = [problem or outlook.ground.remark]
+    said = [outlook.ground.remark]
     if outlook.card:
         said.append(
             f"You look at a card of {card_name(outlook.card)}; training happens on this machine."
         )
     return [each for each in (*said, *outlook.plan.advice) if each]
-
-
-def fitted(sentences: list[str], columns: int, more: str) -> str:
-    """Return as many whole sentences as fit into `columns` characters, and how to see the rest.
-
-    The first one is always there.
-    """
-    told, left = sentences[0], list(sentences[1:])
-    while left and len(told) + len(left[0]) + 1 + (len(more) + 1) * (len(left) > 1) <= columns:
-        told += " " + left.pop(0)
-    return f"{told} {more}" if left else told
 
 
 def cards(outlook: Outlook) -> str:

@@ -7,7 +7,7 @@ takes a millisecond or two.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,7 @@ def load_ground(vault: Vault, draft: Draft, tour: Tour | None) -> Ground:
     return Ground(base.name, data.name, facts, probe_hardware(), settings, remark=remark)
 
 
-def measure(
-    vault: Vault, draft: Draft, progress: Callable[[int, int, str], None]
-) -> LengthSample:
+def measure(vault: Vault, draft: Draft) -> LengthSample:
     """Return how long the dataset's records are for the model.
 
     Raises:
@@ -107,7 +105,7 @@ def measure(
     from workbench.runs.training import sample_lengths
 
     base = vault.catalogue.get("model", draft.model)
-    return sample_lengths(vault, base, vault.catalogue.get("dataset", draft.dataset), progress)
+    return sample_lengths(vault, base, vault.catalogue.get("dataset", draft.dataset))
 
 
 def look(ground: Ground, settings: Mapping[str, Any], card: int = 0) -> Outlook:
@@ -160,7 +158,9 @@ def contexts(ground: Ground, settings: Mapping[str, Any]) -> list[int]:
         useful = max(data.longest, 4 * data.mean)
         most = min(most, next(each for each in _STEPS if each >= useful))
     least = min(_LEAST_CONTEXT, most)
-    return _with([*(each for each in _STEPS if least <= each < most), most], settings.get("context"))
+    return _with(
+        [*(each for each in _STEPS if least <= each < most), most], settings.get("context")
+    )
 
 
 def _with(stops: Sequence[int], value: object) -> list[int]:
