@@ -29,6 +29,7 @@ _METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
 _AUTO = Stop("auto", "auto")
 _FIGURE = 39
 _MORE = "… (F5: all)"
+_BEST = "Go with what fits best"
 
 
 class FitStep(WizardStep):
@@ -48,7 +49,7 @@ class FitStep(WizardStep):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3", "explain", "Explain", id="fit.explain",
                 tooltip="Explain the terms: weights in 4 bit, adapters, recomputation and others"),
-        Binding("f4", "cards", "Cards", id="fit.cards",
+        Binding("f4", "cards", "Cards", id="fit.cards", show=False,
                 tooltip="See what card each method needs, and look at one"),
         Binding("f5", "why", "Why?", id="fit.why", show=False,
                 tooltip="Read all that the planner says about this choice"),
@@ -218,7 +219,7 @@ class FitStep(WizardStep):
                 self.query_one("#cards", Plain).show(fit_words.cards(self.outlook))
         self._tell_autos()
         self._tell_advice()
-        label = "Go with these settings" if self.settings else "Go with what fits best"
+        label = "Go with these settings" if self.settings else _BEST
         self.query_one("#go", Button).label = label
 
     def _tell_autos(self) -> None:

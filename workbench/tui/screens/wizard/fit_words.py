@@ -67,11 +67,12 @@ def card_name(card: int) -> str:
 
 def entries(outlook: Outlook) -> tuple[Entry, ...]:
     """Return the legend with the amounts of what would be trained."""
-    amounts = astuple(outlook.candidate.predicted)
-    return tuple(
+    predicted = outlook.candidate.predicted
+    parts = [
         Entry(_TERMS[part.name], part.glyph, part.colour, part.name, size(amount))
-        for part, amount in zip(PARTS, amounts, strict=True)
-    ) + (Entry("about", "=", "bold", "in all", size(outlook.candidate.predicted.total)),)
+        for part, amount in zip(PARTS, astuple(predicted), strict=True)
+    ]
+    return (*parts, Entry("about", "=", "bold", "in all", size(predicted.total)))
 
 
 def figures(outlook: Outlook) -> list[tuple[str, str]]:
