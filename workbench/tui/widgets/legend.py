@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from workbench.text import printable
 
-_COLUMN = 25
+_LEAST, _MOST = 24, 26
 
 
 class Entry(NamedTuple):
@@ -84,7 +84,7 @@ class Legend(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Open what was clicked."""
-        column = event.x // _COLUMN
+        column = event.x // _wide(self.size.width)
         place = event.y * self.columns + column
         if column < self.columns and place < len(self.entries):
             self.place = place
@@ -102,14 +102,19 @@ class Legend(Widget, can_focus=True):
 
     def _drawn(self, place: int) -> Content:
         entry = self.entries[place]
-        words = f"{printable(entry.name, limit=12):<12}{printable(entry.amount):>9}"
+        words = f"{printable(entry.name, limit=11):<11}{printable(entry.amount):>9}"
         marked = self.has_focus and place == self.place
         return Content.assemble(
+            "▸" if marked else " ",
             (f"{entry.glyph} ", entry.colour),
-            (words, "reverse" if marked else ""),
-            " " * (_COLUMN - 23),
+            (words, "bold" if marked else ""),
+            " " * (_wide(self.size.width) - 23),
         )
 
 
 def _columns(width: int) -> int:
-    return max(1, width // _COLUMN)
+    return max(1, width // _LEAST)
+
+
+def _wide(width: int) -> int:
+    return max(_LEAST, min(_MOST, width // _columns(width)))

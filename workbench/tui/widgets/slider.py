@@ -17,7 +17,7 @@ from workbench.text import printable
 
 Value = int | float | str | bool
 
-_LABEL = 13
+LABEL = 13
 _SAID = 17
 _LEAST_TRACK, _MOST_TRACK = 12, 40
 
@@ -34,6 +34,7 @@ class Slider(Widget, can_focus=True):
 
     Attributes:
         key: What the value is for; the owner tells sliders apart by it.
+        label: What stands before the line.
         said: What stands beside the line instead of the stop's own text.
         note: A remark at the end of the row.
     """
@@ -82,6 +83,7 @@ class Slider(Widget, can_focus=True):
         stops: Sequence[Stop],
         *,
         value: Value,
+        label_width: int = LABEL,
         id: str | None = None,  # noqa: A002
     ) -> None:
         """Make a slider.
@@ -89,10 +91,12 @@ class Slider(Widget, can_focus=True):
         Args:
             stops: At least one.
             value: The stop that is chosen at first; the first one where there is none such.
+            label_width: Columns before the line.
         """
         super().__init__(id=id)
         self.key = key
-        self._label = label
+        self.label = label
+        self._column = label_width
         self.put(value, stops)
 
     @property
@@ -122,15 +126,15 @@ class Slider(Widget, can_focus=True):
 
     @property
     def _track(self) -> int:
-        return max(_LEAST_TRACK, min(_MOST_TRACK, (self.size.width - _LABEL - _SAID) // 2))
+        return max(_LEAST_TRACK, min(_MOST_TRACK, (self.size.width - self._column - _SAID) // 2))
 
     def _place_of(self, x: int) -> int:
         """Return which stop lies under the column `x` of the widget."""
-        return round((x - _LABEL) * (len(self.stops) - 1) / (self._track - 1))
+        return round((x - self._column) * (len(self.stops) - 1) / (self._track - 1))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Take hold of the line."""
-        if _LABEL <= event.x < _LABEL + self._track:
+        if self._column <= event.x < self._column + self._track:
             self.capture_mouse()
             self._take(self._place_of(event.x))
 
@@ -148,7 +152,7 @@ class Slider(Widget, can_focus=True):
         track = self._track
         place = round(self.index * (track - 1) / max(1, len(self.stops) - 1))
         said = printable(self.said or self.stops[self.index].text, limit=_SAID - 2)
-        rest = max(0, self.size.width - _LABEL - track - _SAID - 1)
+        rest = max(0, self.size.width - self._column - track - _SAID - 1)
         return Content.assemble(
             self._head(),
             ("━" * place, "$primary"),
@@ -160,7 +164,7 @@ class Slider(Widget, can_focus=True):
 
     def _head(self) -> Content:
         mark = "▸" if self.has_focus else " "
-        return Content(f"{mark}{self._label:<{_LABEL - 1}}")
+        return Content(f"{mark}{self.label:<{self._column - 1}}")
 
 
 class Choice(Slider):
@@ -168,7 +172,7 @@ class Choice(Slider):
 
     def _spans(self) -> list[tuple[int, str]]:
         """Return where each word begins, and the word."""
-        found, column = [], _LABEL
+        found, column = [], self._column
         for stop in self.stops:
             found.append((column, printable(stop.text, limit=_SAID)))
             column += cell_len(found[-1][1]) + 4

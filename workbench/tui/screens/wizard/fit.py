@@ -88,7 +88,7 @@ class FitStep(WizardStep):
                 with Horizontal(id="fields"):
                     yield Plain("Epochs")
                     yield Input(id="epochs", max_length=12)
-                    yield Plain("Learning rate")
+                    yield Plain("Learning rate", classes="second")
                     yield Input(id="learning_rate", max_length=12)
                 yield Figures(column=_FIGURE)
                 yield Sentences(_MORE, id="advice")
@@ -289,6 +289,69 @@ class FitStep(WizardStep):
         if self.outlook is not None:
             text = "\n\n".join(fit_words.advice(self.outlook))
             self.app.push_screen(MessageModal("Why this choice?", text))
+
+    def action_explain(self) -> None:
+        """List the terms that can be explained."""
+        from workbench.tui.modals.explainers.modal import TermsModal
+
+        def explain(term: str | None) -> None:
+            if term:
+                self._explain(term)
+
+        if self.outlook is not None:
+            self.app.push_screen(TermsModal(), explain)
+
+    @on(Legend.Opened)
+    def _asked(self, event: Legend.Opened) -> None:
+        self._explain(event.term)
+
+    def _explain(self, term: str) -> None:
+        from workbench.tui.modals.explainers.modal import ExplainerModal
+        from workbench.tui.modals.explainers.sheet import About
+
+        known = self.outlook
+        if known is not None:
+            about = About(known.ground.facts, known.recipe, known.candidate, known.plan.budget)
+            self.app.push_screen(ExplainerModal(term, about))
+
+    @on(Button.Pressed, "#to-cards")
+    def action_cards(self) -> None:
+        """Tell what card each method needs, and lay the run against one."""
+        from workbench.tui.modals.cards import CardsModal
+
+        def look_at(card: int | None) -> None:
+            if card is not None:
+                self.card = card
+                self._redraw()
+
+        if self.outlook is not None:
+            needed = fit_words.needed(self.outlook)
+            rows = fit_words.card_rows(self.outlook, needed)
+            least = fit_words.least(self.outlook, needed)
+            self.app.push_screen(CardsModal(least, rows, self.card), look_at)
+
+    @on(Button.Pressed, "#expert")
+    def action_expert(self) -> None:
+        """Show every setting."""
+        from workbench.tui.modals.expert import ExpertModal
+
+        ground = self.ground
+        if ground is None:
+            return
+
+        def check(recipe: recipes.Recipe) -> UsageError | None:
+            try:
+                outlook.look(ground, recipe.to_json())
+            except UsageError as error:
+                return error
+            return None
+
+        def use(recipe: recipes.Recipe | None) -> None:
+            if recipe is not None:
+                self._take(outlook.told(recipe))
+                self._fill_controls()
+
+        self.app.push_screen(ExpertModal(self.settings, check), use)
 
     def action_best(self) -> None:
         """Let the planner choose everything."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+from workbench.planning.budget import budget_of
 from workbench.planning.candidates import Candidate
-from workbench.planning.cards import CARDS, needs
+from workbench.planning.cards import CARDS, Need, needs
 from workbench.tui.screens.wizard.outlook import Outlook
 from workbench.tui.widgets.legend import Entry
 from workbench.tui.widgets.memory_bars import PARTS, Bar
@@ -150,27 +151,41 @@ def advice(outlook: Outlook) -> list[str]:
     return [each for each in (*said, *outlook.plan.advice) if each]
 
 
-def cards(outlook: Outlook) -> str:
-    """Return what card each method needs, as a small table."""
-    needed = needs(
-        outlook.ground.facts,
-        outlook.recipe,
-        outlook.ground.lengths.whole if outlook.ground.lengths else None,
-    )
+def needed(outlook: Outlook) -> tuple[Need, ...]:
+    """Return what each method needs with these settings."""
+    lengths = outlook.ground.lengths
+    return needs(outlook.ground.facts, outlook.recipe, lengths.whole if lengths else None)
+
+
+def least(outlook: Outlook, all_needs: tuple[Need, ...]) -> str:
+    """Return the least that each method needs, and the smallest card for it, as a small table."""
     rows = outlook.recipe.micro_batch
     at_a_time = "one row at a time" if rows in ("auto", 1) else f"{rows} rows at a time"
-    lines = [
-        "What card would I need?",
-        f"Rank {outlook.recipe.rank}, {needed[0].context:,} tokens, {at_a_time}:",
-        "",
-    ]
-    for each in needed:
-        card = "none of these" if each.card is None else f"{card_name(each.card)} card"
-        lines.append(f"{NAMES[each.method]:<7}{size(each.bytes):>9}   {card}")
-    lines += ["", "card     " + "".join(f"{NAMES[each.method]:<8}" for each in needed)]
-    for size_of_card in CARDS:
-        marks = "".join(
-            f"{'fits' if each.card and each.card <= size_of_card else '-':<8}" for each in needed
-        )
-        lines.append(f"{card_name(size_of_card):<9}{marks}".rstrip())
+    lines = [f"Rank {outlook.recipe.rank}, {all_needs[0].context:,} tokens, {at_a_time}:", ""]
+    for each in all_needs:
+        card = "none of these cards" if each.card is None else f"{card_name(each.card)} card"
+        lines.append(f"{NAMES[each.method]:<8}{size(each.bytes):>9}   {card}")
     return "\n".join(lines)
+
+
+def card_rows(outlook: Outlook, all_needs: tuple[Need, ...]) -> list[tuple[int, str]]:
+    """Return each card, this machine first, and what fits it."""
+    usable = budget_of(outlook.ground.hardware, outlook.recipe.memory_limit).usable_bytes
+    rows = [(0, usable, "this machine")]
+    rows += [(card, budget_of(card).usable_bytes, f"{card_name(card)} card") for card in CARDS]
+    return [
+        (card, f"{name:<14}" + "".join(_mark(each, room) for each in all_needs).rstrip())
+        for card, room, name in rows
+    ]
+
+
+def _mark(need: Need, room: int) -> str:
+    word = "✓ " if need.bytes <= room else "- "
+    return f"{word}{NAMES[need.method]:<8}"
+
+
+def cards(outlook: Outlook) -> str:
+    """Return both tables, one below the other."""
+    all_needs = needed(outlook)
+    rows = "\n".join(text for _, text in card_rows(outlook, all_needs))
+    return f"What card would I need?\n\n{least(outlook, all_needs)}\n\n{rows}"
