@@ -48,7 +48,9 @@ class ExpertModal(ModalScreen[Recipe | None]):
             check: Says what is wrong with a sound recipe for this model; None: nothing.
         """
         super().__init__()
-        self._texts = {key: spelled(FIELDS[key], value) for key, value in settings.items()}
+        self._texts = {
+            key: spelled(FIELDS[key], value) for key, value in settings.items() if key in FIELDS
+        }
         self._check = check
 
     def compose(self) -> ComposeResult:

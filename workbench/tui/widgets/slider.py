@@ -52,9 +52,9 @@ class Slider(Widget, can_focus=True):
                 tooltip="Take the first value"),
         Binding("end", "move(1000)", "Last", id="slider.last", show=False,
                 tooltip="Take the last value"),
-        Binding("up", "screen.focus_previous", "Row above", id="slider.above", show=False,
+        Binding("up", "app.focus_previous", "Row above", id="slider.above", show=False,
                 tooltip="Go to the row above"),
-        Binding("down", "screen.focus_next", "Row below", id="slider.below", show=False,
+        Binding("down", "app.focus_next", "Row below", id="slider.below", show=False,
                 tooltip="Go to the row below"),
     ]  # fmt: skip
 

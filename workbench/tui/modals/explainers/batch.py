@@ -23,14 +23,15 @@ def page(about: About, _: object) -> Content:
     ).gap()
     sheet.row(("  a row  ", MUTED), ("▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒", "$primary"), "│",
               ("▒▒▒▒▒▒▒▒", "$primary"), "│", ("▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒", "$primary"), "│",
-              ("····", MUTED), f"  {candidate.context:,} tokens")  # fmt: skip
+              ("···", MUTED))  # fmt: skip
+    sheet.row(("         ", MUTED), f"three records in {candidate.context:,} tokens")
     sheet.gap()
     sheet.row(" micro-batch    ", (f"{rows}", "bold"), " x row",
-              ("   pass through the model together: memory", MUTED))  # fmt: skip
+              ("  through the model together: memory", MUTED))  # fmt: skip
     sheet.row(" a step         ", (f"{parts}", "bold"), " x micro-batch",
-              ("   one after the other: time, not memory", MUTED))  # fmt: skip
+              ("  one after the other: time", MUTED))  # fmt: skip
     sheet.row(" learns from    ", (f"{rows} x {parts} = {rows * parts} rows", "bold"),
-              ("   before the weights are changed once", MUTED))  # fmt: skip
+              ("  before the weights change once", MUTED))  # fmt: skip
     sheet.gap().say(
         "What one step learns from is what matters for the result. More rows at once and fewer "
         "micro-batches, or the other way round, give the same training: the one takes memory, the "

@@ -32,7 +32,7 @@ def page(about: About, _: object) -> Content:
     )
     for name, sum_of_bits, bits in rows:
         filled = round(bits / 16 * _BAR)
-        sheet.row(f" {name:<25}", (f"{sum_of_bits} bits a weight", MUTED))
+        sheet.row(f" {name:<25}", (f"{sum_of_bits} bits", MUTED))
         sheet.row(
             " ", ("█" * filled, "$kept"), ("░" * (_BAR - filled), MUTED),
             (f"  {size(linear * bits / 8)}", "bold"),

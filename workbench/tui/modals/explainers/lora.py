@@ -36,9 +36,9 @@ def page(about: About, rank: int) -> Content:
     )  # fmt: skip
     sheet.row(
         f" {len(chosen)} such pairs in each of {facts.layers} layers: ",
-        (f"{total:,}", "bold $trained"), f" trained, {100 * total / facts.parameters:.3g} % of ",
-        f"{facts.parameters:,}",
+        (f"{total:,}", "bold $trained"), " trained,",
     )  # fmt: skip
+    sheet.row(f" {100 * total / facts.parameters:.3g} % of the model's {facts.parameters:,}")
     root = "the root of the rank" if recipe.rslora else "rank"
     sheet.gap().say(
         f"B begins with zeros, so training begins exactly at the base model. What the adapter adds "

@@ -27,10 +27,13 @@ class ExplainerModal(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", id="explainer.close", tooltip="Close the page"),
-        Binding("n,pagedown", "turn(1)", "Next", id="explainer.next",
+        Binding("n", "turn(1)", "Next", id="explainer.next",
                 tooltip="Explain the next term"),
-        Binding("p,pageup", "turn(-1)", "Previous", id="explainer.previous",
+        Binding("p", "turn(-1)", "Previous", id="explainer.previous",
                 tooltip="Explain the term before"),
+        Binding("up", "scroll(-1)", "Up", id="explainer.up", show=False, tooltip="Read on above"),
+        Binding("down", "scroll(1)", "Down", id="explainer.down", show=False,
+                tooltip="Read on below"),
     ]  # fmt: skip
 
     def __init__(self, term: str, about: About) -> None:
@@ -88,6 +91,10 @@ class ExplainerModal(ModalScreen[None]):
         """Go to another term; after the last comes the first."""
         self.place = (self.place + steps) % len(TERMS)
         self._show()
+
+    def action_scroll(self, rows: int) -> None:
+        """Show what a small terminal had no room for."""
+        self.query_one(".dialog-text").scroll_relative(y=rows, animate=False)
 
     @on(Button.Pressed, "#close")
     def action_close(self) -> None:

@@ -57,8 +57,10 @@ def page(about: About, hundredths: int) -> Content:
     sheet.row("   ", (f"-1{'0':>31}{'1':>32}", MUTED))
     sheet.row(
         " a weight of ", (f"{weight:+.2f}", "bold"), " becomes level ", (f"{number}", "bold"),
-        f" ({number:04b} in bits), that is ", (f"{level:+.4f}", "bold"),
-        f": off by {level - weight:+.4f}",
+        f" ({number:04b} in bits)",
+    )  # fmt: skip
+    sheet.row(
+        " and is read back as ", (f"{level:+.4f}", "bold"), f": off by {level - weight:+.4f}",
     )  # fmt: skip
     sheet.gap().say(
         "-1 and 1 are the largest weight of its block of 64; each block keeps that one number as "

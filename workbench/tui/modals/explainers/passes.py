@@ -28,16 +28,16 @@ def page(about: About, recomputed: int) -> Content:
     sheet.row(f"{'in memory':>10}  ", ("·" * again, MUTED), (kept, "$primary"))
     sheet.row(f"{'backward':>10}  ", ("◀" + "─" * (columns - 1), "$accent"), " gradients")
     sheet.gap()
-    sheet.row(" ", ("▒", "$primary"), " keeps its activations  ", ("·", MUTED),
-              " keeps only its input, and computes the rest again when backward")  # fmt: skip
-    sheet.row(f"   {'':<11}gets there")
+    sheet.row(" ", ("▒", "$primary"), " keeps its activations until backward gets there")
+    sheet.row(" ", ("·", MUTED), " keeps only its input, and computes the rest once more then")
     sheet.gap()
     sheet.row((f" {'recomputed layers':<22}{'memory at the peak':>20}{'a step takes':>16}", MUTED))
     for number in sorted({0, recomputed, layers}):
         marked = "bold" if number == recomputed else ""
         total = about.predicted(number).total
         over = "" if total <= about.budget.usable_bytes else "  does not fit"
-        text = f" {f'{number} of {layers}':<22}{size(total):>20}{f'{_pace(about, number):.0%}':>16}"
+        pace = f"{100 * _pace(about, number):.0f} %"
+        text = f" {f'{number} of {layers}':<22}{size(total):>20}{pace:>16}"
         sheet.row((text + over, marked))
     sheet.gap().say(
         "The plan recomputes as few layers as fit. Gradients are kept for what is trained only: "

@@ -61,13 +61,13 @@ def rest(about: About, _: object) -> Content:
     if budget.device == "cpu":
         sheet.say(
             f"The program itself with its libraries, {size(CPU_PROCESS)}, and "
-            f"{FRAGMENTATION:.0%} of everything else for gaps between what is kept."
+            f"{100 * FRAGMENTATION:.0f} % of everything else for gaps between what is kept."
         )
     else:
         sheet.say(
             f"What CUDA takes before any work, {size(CUDA_CONTEXT)}, room to multiply in, "
-            f"{size(CUBLAS_WORKSPACE)}, and {FRAGMENTATION:.0%} of everything else for gaps "
-            "between what is kept."
+            f"{size(CUBLAS_WORKSPACE)}, and {100 * FRAGMENTATION:.0f} % of everything else for "
+            "gaps between what is kept."
         )
     kept = budget.total_bytes - budget.usable_bytes
     sheet.gap().row(("The line ", "bold"), (size(budget.usable_bytes), "bold $primary")).say(
@@ -89,12 +89,12 @@ def bars(about: About, _: object) -> Content:
     ).gap()
     said = {
         "weights": "the base model, in 4, 16 or 32 bit",
-        "adapters": "the small matrices that QLoRA and LoRA train",
+        "adapters": "small matrices that are trained",
         "gradients": "how each trained number should change",
         "optimizer": "what AdamW remembers of earlier steps",
         "activations": "what layers keep on the way forward",
         "logits": "a mark for each word the model knows",
-        "workspace": "short-lived copies while something is computed",
+        "workspace": "short-lived copies",
         "overhead": "the program, CUDA, gaps",
     }
     for part in PARTS:

@@ -29,17 +29,17 @@ def page(about: About, tasks: int) -> Content:
     sheet.row(("  swapped  ", "bold"), ("█████", "$kept"), " + ",
               (" ".join(["▚"] * shown) + more, "$trained"))  # fmt: skip
     sheet.gap()
-    sheet.row((f" {f'for {tasks} {noun}':<24}{'merged models':<24}base and adapters", MUTED))
+    sheet.row((f" {f'for {tasks} {noun}':<22}{'merged models':<22}base and adapters", MUTED))
     rows = (
         ("on disk, in 16 bit", size(tasks * base), size(base + tasks * adapter)),
         ("one more task costs", size(base), size(adapter)),
         ("change the task", "load another model", "swap in a moment"),
         ("speed of an answer", "the base model's", "a little slower"),
-        ("runs in", "any program for it", "programs that read PEFT"),
+        ("runs in", "any program for it", "what reads PEFT files"),
         ("combine, take back", "no", "yes"),
     )
     for name, merged, swapped in rows:
-        sheet.row((f" {name:<24}", MUTED), f"{merged:<24}{swapped}")
+        sheet.row((f" {name:<22}", MUTED), f"{merged:<22}{swapped}")
     sheet.gap().say(
         "Merge what many will use for one task, or what must run in a program of its own. Keep "
         "adapters while you still try things out, or have many tasks. The library keeps the "

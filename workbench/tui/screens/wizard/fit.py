@@ -9,12 +9,13 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Button, Input
+from textual.widgets import Button
 
 from workbench import recipe as recipes
 from workbench.errors import DoesNotFit, UsageError, WorkbenchError
 from workbench.runs.drafts import Draft
 from workbench.tui.screens.wizard import fit_words, outlook
+from workbench.tui.screens.wizard.fit_choices import FitChoices
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.figures import Figures
@@ -22,11 +23,8 @@ from workbench.tui.widgets.legend import Legend
 from workbench.tui.widgets.memory_bars import MemoryBars
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.sentences import Sentences
-from workbench.tui.widgets.slider import Choice, Slider, Stop
 from workbench.tui.work import WorkDone, WorkFailed
 
-_METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
-_AUTO = Stop("auto", "auto")
 _FIGURE = 39
 _MORE = "… (F5: all)"
 _BEST = "Go with what fits best"
@@ -67,7 +65,6 @@ class FitStep(WizardStep):
         self.outlook: Outlook | None = None
         self._blocked: WorkbenchError | None = None
         self._refused: UsageError | None = None
-        self._mistakes: dict[str, str] = {}
 
     @classmethod
     def lacks(cls, draft: Draft) -> str:
@@ -80,22 +77,12 @@ class FitStep(WizardStep):
         yield MemoryBars()
         yield Legend()
         with Horizontal(id="below"):
-            with Vertical(id="choices"):
-                yield Choice("method", "Method", _METHODS, value="auto", id="method")
-                yield Slider("rank", "Rank", [Stop(16, "16")], value=16, id="rank")
-                yield Slider("context", "Context", [_AUTO], value="auto", id="context")
-                yield Slider("micro_batch", "Micro-batch", [_AUTO], value="auto", id="micro_batch")
-                with Horizontal(id="fields"):
-                    yield Plain("Epochs")
-                    yield Input(id="epochs", max_length=12)
-                    yield Plain("Learning rate", classes="second")
-                    yield Input(id="learning_rate", max_length=12)
+            with Vertical(id="column"):
+                yield FitChoices()
                 yield Figures(column=_FIGURE)
                 yield Sentences(_MORE, id="advice")
                 with Horizontal(id="buttons"):
-                    yield Button(
-                        "Go with what fits best", id="go", variant="primary", disabled=True
-                    )
+                    yield Button(_BEST, id="go", variant="primary", disabled=True)
                     yield Button("Why?", id="why")
                     yield Button("Cards", id="to-cards")
                     yield Button("Every setting", id="expert")
@@ -115,7 +102,7 @@ class FitStep(WizardStep):
         if event.work == "fit-ground":
             self.ground = event.result
             self._take(dict(event.result.settings))
-            self._fill_controls()
+            self._lay()
             go = self.query_one("#go", Button)
             go.disabled = False
             go.focus()
@@ -123,8 +110,7 @@ class FitStep(WizardStep):
             self.begin("fit-lengths", lambda _: outlook.measure(vault, draft))
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
-            self._fill_controls()
-            self._redraw()
+            self._lay(typed=True)
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say in the step itself what is missing: nothing can be trained before it is put right."""
@@ -136,31 +122,18 @@ class FitStep(WizardStep):
 
     # Choosing
 
-    @on(Slider.Changed)
-    def _moved(self, event: Slider.Changed) -> None:
-        self._choose(event.slider.key, event.value)
+    @on(FitChoices.Chosen)
+    def _chosen(self, event: FitChoices.Chosen) -> None:
+        self._choose(event.key, event.value)
+
+    @on(FitChoices.Mistyped)
+    def _mistyped(self) -> None:
+        self._tell_advice()
 
     @on(MemoryBars.Pressed)
     def _pressed(self, event: MemoryBars.Pressed) -> None:
-        self.query_one("#method", Choice).put(event.key)
         self._choose("method", event.key)
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        event.stop()
-        key, text = event.input.id or "", event.value.strip()
-        if self.ground is None:
-            return
-        try:
-            value = getattr(recipes.parse({}, [f"{key}={text}"] if text else []), key)
-        except recipes.RecipeError as error:
-            self._mistakes[key] = "; ".join(map(str, error.mistakes))
-        else:
-            self._mistakes.pop(key, None)
-            if value != self.settings.get(key, recipes.FIELDS[key].default):
-                self._choose(key, value)
-        event.input.set_class(key in self._mistakes, "-invalid")
-        self._tell_advice()
+        self._lay()
 
     def _choose(self, key: str, value: Any) -> None:
         if self.ground is not None:
@@ -174,30 +147,11 @@ class FitStep(WizardStep):
 
     # Showing
 
-    def _fill_controls(self) -> None:
+    def _lay(self, *, typed: bool = False) -> None:
         """Lay the settings into the sliders and fields."""
-        ground, settings = self.ground, self.settings
-        if ground is None:
-            return
-        stops = {
-            "rank": [Stop(each, str(each)) for each in outlook.ranks(settings)],
-            "context": [
-                _AUTO, *(Stop(n, f"{n:,} tokens") for n in outlook.contexts(ground, settings))
-            ],
-            "micro_batch": [
-                _AUTO, *(Stop(n, f"{n} row{'s' * (n > 1)}") for n in outlook.rows(settings))
-            ],
-        }  # fmt: skip
-        for slider in self.query(Slider):
-            value = settings.get(slider.key, recipes.FIELDS[slider.key].default)
-            slider.put(value, stops.get(slider.key))
-        for field in self.query(Input):
-            value = settings.get(field.id or "", recipes.FIELDS[field.id or ""].default)
-            with field.prevent(Input.Changed):
-                field.value = f"{value:g}"
-            field.remove_class("-invalid")
-        self._mistakes.clear()
-        self._tell_autos()
+        if self.ground is not None:
+            self.query_one(FitChoices).lay(self.ground, self.settings, typed=typed)
+            self._redraw()
 
     def _redraw(self) -> None:
         """Work out what comes of the settings, and show it."""
@@ -215,22 +169,12 @@ class FitStep(WizardStep):
             bars.line = fit_words.line(self.outlook)
             self.query_one(Legend).entries = fit_words.entries(self.outlook)
             self.query_one(Figures).show(fit_words.figures(self.outlook))
+            self.query_one(FitChoices).tell(self.outlook)
             if self.query_one("#aside").display:
                 self.query_one("#cards", Plain).show(fit_words.cards(self.outlook))
-        self._tell_autos()
         self._tell_advice()
         label = "Go with these settings" if self.settings else _BEST
         self.query_one("#go", Button).label = label
-
-    def _tell_autos(self) -> None:
-        """Say beside the sliders what automatic values come to, and what a context leaves out."""
-        if self.outlook is None:
-            return
-        candidate = self.outlook.candidate
-        for key, value in (("context", candidate.context), ("micro_batch", candidate.micro_batch)):
-            slider = self.query_one(f"#{key}", Slider)
-            slider.said = f"auto: {value:,}" if slider.value == "auto" else ""
-        self.query_one("#context", Slider).note = fit_words.left_out(self.outlook)
 
     def _tell_advice(self) -> None:
         trouble = self._trouble()
@@ -248,7 +192,8 @@ class FitStep(WizardStep):
         error = self._blocked or self._refused
         if error is not None:
             return f"✗ {error.message} {error.hint}".rstrip()
-        return "✗ " + " ".join(self._mistakes.values()) if self._mistakes else ""
+        mistakes = self.query_one(FitChoices).mistakes
+        return "✗ " + " ".join(mistakes.values()) if mistakes else ""
 
     def on_resize(self, event: events.Resize) -> None:
         """Fill the table of cards once there is room for it."""
@@ -269,8 +214,8 @@ class FitStep(WizardStep):
     def _hindrance(self) -> WorkbenchError | None:
         if self._blocked or self._refused or self.ground is None:
             return self._blocked or self._refused
-        if self._mistakes:
-            return UsageError(self._trouble().removeprefix("✗ "))
+        if trouble := self._trouble():
+            return UsageError(trouble.removeprefix("✗ "))
         here = outlook.look(self.ground, self.settings)
         if here.fits:
             return None
@@ -309,8 +254,7 @@ class FitStep(WizardStep):
         from workbench.tui.modals.explainers.modal import ExplainerModal
         from workbench.tui.modals.explainers.sheet import About
 
-        known = self.outlook
-        if known is not None:
+        if (known := self.outlook) is not None:
             about = About(known.ground.facts, known.recipe, known.candidate, known.plan.budget)
             self.app.push_screen(ExplainerModal(term, about))
 
@@ -349,7 +293,7 @@ class FitStep(WizardStep):
         def use(recipe: recipes.Recipe | None) -> None:
             if recipe is not None:
                 self._take(outlook.told(recipe))
-                self._fill_controls()
+                self._lay()
 
         self.app.push_screen(ExpertModal(self.settings, check), use)
 
@@ -357,4 +301,4 @@ class FitStep(WizardStep):
         """Let the planner choose everything."""
         if self.ground is not None:
             self._take({})
-            self._fill_controls()
+            self._lay()
