@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from workbench.text import printable
 
-_LEAST, _MOST = 24, 26
+_LEAST, _MOST = 23, 26
 
 
 class Entry(NamedTuple):

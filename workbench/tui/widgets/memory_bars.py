@@ -148,7 +148,7 @@ def reach(totals: Sequence[int], limit: int) -> int:
 
 def line_column(limit: int, end: int, width: int) -> int | None:
     """Return the column of the line; None where it lies beyond the end."""
-    column = round(limit / end * width)
+    column = int(limit / end * width)
     return column if column < width else None
 
 

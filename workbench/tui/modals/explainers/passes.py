@@ -19,15 +19,14 @@ def page(about: About, recomputed: int) -> Content:
     kept = "▒" * (columns - again)
     sheet = Sheet()
     sheet.say(
-        "Forward, text goes through the layers up to the error (the loss). Backward, each layer is "
-        "told how to change: these are the gradients. For that it needs the values it worked out "
-        "on the way forward, its activations: they grow with the context and the rows."
-    ).gap()
+        "Forward, text goes through the layers up to the error (the loss). Backward, each layer "
+        "learns how to change: its gradients. For that it needs what it worked out on the way "
+        "forward, its activations: they grow with context and rows."
+    )
     sheet.row(f"{'layer':>10}  1{layers!s:>{columns - 1}}")
     sheet.row(f"{'forward':>10}  ", ("─" * (columns - 1) + "▶", "$primary"), " loss")
     sheet.row(f"{'in memory':>10}  ", ("·" * again, MUTED), (kept, "$primary"))
     sheet.row(f"{'backward':>10}  ", ("◀" + "─" * (columns - 1), "$accent"), " gradients")
-    sheet.gap()
     sheet.row(" ", ("▒", "$primary"), " keeps its activations until backward gets there")
     sheet.row(" ", ("·", MUTED), " keeps only its input, and computes the rest once more then")
     sheet.gap()
@@ -39,9 +38,10 @@ def page(about: About, recomputed: int) -> Content:
         pace = f"{100 * _pace(about, number):.0f} %"
         text = f" {f'{number} of {layers}':<22}{size(total):>20}{pace:>16}"
         sheet.row((text + over, marked))
+    held = size(about.candidate.predicted.gradients)
     sheet.gap().say(
-        "The plan recomputes as few layers as fit. Gradients are kept for what is trained only: "
-        f"{size(about.candidate.predicted.gradients)} here, 4 bytes for each trained number."
+        "The plan recomputes as few layers as fit. Gradients are kept for what is trained alone: "
+        f"{held} here."
     )
     return sheet.content
 
