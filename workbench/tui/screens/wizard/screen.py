@@ -55,6 +55,7 @@ class WizardScreen(WorkbenchScreen):
         self.draft = Draft()
         self.step: WizardStep | None = None
         self._keeping = Lock()
+        self._kept: Draft | None = None
 
     @property
     def help_page(self) -> str:
@@ -102,10 +103,14 @@ class WizardScreen(WorkbenchScreen):
         # One writer at a time, and each writes what is newest by then: an older choice never
         # lands on top of a newer one.
         with self._keeping:
-            if self.draft == Draft():
+            draft = self.draft
+            if draft is self._kept:  # a later change kept this one with it
+                return
+            if draft == Draft():
                 discard_draft(self.session.vault)
             else:
-                keep_draft(self.session.vault, self.draft)
+                keep_draft(self.session.vault, draft)
+            self._kept = draft
 
     def go_next(self) -> None:
         """Open the step after this one; after the last one the path is done."""
