@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import ClassVar, cast
 
 from textual import events, on
@@ -39,7 +40,8 @@ class WorkbenchApp(App[int]):
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH: ClassVar = ["styles.tcss", "styles/runs.tcss"]
+    # The frame's rules, then those of each screen, a file each.
+    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).parent.glob("styles/*.tcss"))]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
