@@ -65,7 +65,7 @@ class RunPanel(Container, can_focus=True):
                 tooltip="Seal a checkpoint now and go on"),
         Binding("s", "stop", "Stop", id="run.stop",
                 tooltip="End the run for good and keep what it has learnt"),
-        Binding("v", "next_view", "View", id="run.next_view",
+        Binding("v", "next_view", "View", id="run.next_view", show=False,
                 tooltip="Show the next view: curve, memory, log, air gap"),
         Binding("c", "view('chart')", "Curve", id="run.view_chart", show=False,
                 tooltip="Show the curve of the loss and the figures"),
@@ -163,6 +163,9 @@ class RunPanel(Container, can_focus=True):
             offered = self.can(name)
             button.display = offered or (name == self._doing)
             button.disabled = not offered
+        self.query_one("#panel-buttons").display = any(
+            self.can(name) or name == self._doing for name, _ in _BUTTONS
+        )
         if self.screen.focused is None or not self.screen.focused.focusable:
             self.focus()
         self.refresh_bindings()

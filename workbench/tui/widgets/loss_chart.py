@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
+from textual.reactive import reactive
 from textual_plot import HiResMode, PlotWidget
 
 from workbench.runs.state import RunState
@@ -23,10 +24,12 @@ class LossChart(PlotWidget, can_focus=False, inherit_bindings=False):
     """Loss over steps in braille; told a run's state by `draw`."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
+    margin_top = reactive(0)
+    margin_bottom = reactive(1)
+    margin_left = reactive(7)
 
     def __init__(self) -> None:
         super().__init__(id="loss-chart", allow_pan_and_zoom=False)
-        self.margin_top, self.margin_bottom, self.margin_left = 0, 1, 7
 
     def draw(self, state: RunState) -> None:
         """Draw the curve as it is now."""

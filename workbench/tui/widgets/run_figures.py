@@ -16,6 +16,7 @@ _LABEL = 15
 _MEMORY_LABEL = 12
 _MEMORY_VALUE = 9
 _WIDEST_BAR = 48
+_NEAR = 0.05  # of the prediction: near enough to call it met
 _MEMORY = (
     ("allocated", "in use"),
     ("reserved", "reserved"),
@@ -30,7 +31,7 @@ def progress_line(state: RunState, width: int) -> Content:
         return Content(_not_counted(state))
     left = f"step {count(state.step)} of {count(state.steps)} "
     share = min(1.0, state.step / state.steps)
-    right = f" {share:.0%}"
+    right = f" {100 * share:.0f} %"
     if state.eta_seconds is not None and not state.is_over:
         right += f", {duration(state.eta_seconds)} left"
     room = max(0, width - len(left) - len(right))
@@ -86,9 +87,12 @@ def memory_bars(state: RunState, width: int) -> Content:
             cells = ["█"] * max(1, round(told[name] / scale * bar))
             lines.append(_bar_line(label, cells, bar, line, size(told[name])))
     if predicted and told:
-        over = state.peak_bytes is not None and state.peak_bytes > predicted
+        share = (state.peak_bytes or 0) / predicted
         lines.append(_bar_line("predicted │", [], bar, line, size(predicted)))
-        verdict = "It needed more than predicted." if over else "It stays below the prediction."
+        over = share > 1 + _NEAR
+        verdict = "More than predicted." if over else "Less than predicted."
+        if abs(share - 1) <= _NEAR:
+            verdict = "About what was predicted."
         lines.append(Content.styled(verdict, "$warning" if over else "$text-muted"))
     return Content("\n").join(lines)
 

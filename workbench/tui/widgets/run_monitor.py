@@ -26,6 +26,7 @@ from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.run_figures import figures, memory_bars, progress_line
 from workbench.tui.widgets.run_words import (
     EventTeller,
+    adjustment_words,
     ending_words,
     layer_lines,
     state_colour,
@@ -50,7 +51,7 @@ class RunMonitor(Vertical):
         self.state: RunState | None = None
         self._teller = EventTeller()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._note = ""
+        self._told = ""
         self._drawn = 0.0
         self._will_draw = False
 
@@ -106,7 +107,6 @@ class RunMonitor(Vertical):
 
     def note(self, text: str) -> None:
         """Say beside the state what a command is doing now; empty: nothing."""
-        self._note = text
         self.query_one("#run-now", Plain).show(text)
 
     def _fill_bars(self) -> None:
@@ -127,11 +127,9 @@ class RunMonitor(Vertical):
         said = self.query_one("#run-said", Plain)
         text = ending_words(self.state)
         if not text and self.state.adjustments:
-            from workbench.tui.widgets.run_words import adjustment_words
-
             text = adjustment_words(self.state.adjustments[-1])
-        if text != getattr(self, "_said", None):
-            self._said = text
+        if text != self._told:
+            self._told = text
             said.show(text)
             said.display = bool(text)
 

@@ -38,6 +38,7 @@ _PHASES = {
     "evaluating": "judging on held-out records",
     "publishing": "sealing the adapter",
 }
+_MEASURED_PHASES = frozenset({"loading", "preparing_train", "preparing_validation"})
 _KINDS = {
     "train": "training",
     "evaluate": "evaluation",
@@ -127,7 +128,7 @@ def phase_words(state: RunState) -> str:
     if phase == "training" and state.steps and state.step >= state.steps:
         phase = "publishing"
     words = _PHASES.get(phase, phase.replace("_", " ") or "running")
-    if state.total and phase not in ("training", "publishing"):
+    if state.total and phase in _MEASURED_PHASES:
         words += f" {min(100, 100 * state.done // state.total)} %"
     return words
 
