@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from workbench.errors import BadInput, NotFound, Refused, WorkbenchError
 from workbench.runs.job import JobFolder
-from workbench.runs.protocol import Event, decode_events
+from workbench.runs.protocol import FINAL_TYPES, Event, decode_events
 from workbench.runs.state import RunState, first_state, fold_all, settle
 from workbench.runs.values import is_object_id
 
-_HEAD_BYTES = 4 * 1024
-_TAIL_BYTES = 12 * 1024
+_HEAD_BYTES = 2 * 1024
+# An ending sums the run up; without one, the last evaluation may lie some steps back.
+_TAILS_BYTES = (2 * 1024, 24 * 1024)
 
 _Mark = tuple[int, int, int]
 
@@ -89,26 +91,29 @@ def glance(folder: JobFolder) -> RunState:
     Raises:
         NotFound, BadInput, Refused: As `JobFolder.spec` and the events' reader do.
     """
-    state = first_state(folder.spec())
+    before = first_state(folder.spec())
     try:
         with folder.events_file.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= _HEAD_BYTES + _TAIL_BYTES:
-                events = decode_events(file.read(size))
-            else:
-                events = decode_events(file.read(_HEAD_BYTES))
-                file.seek(size - _TAIL_BYTES)
-                events += _without_first(file.read(_TAIL_BYTES))
+            for tail in _TAILS_BYTES:
+                state = fold_all(before, _both_ends(file, tail))
+                if state.state in FINAL_TYPES:
+                    break
     except FileNotFoundError:
         if not folder.path.exists():
             raise NotFound("The run was removed.", code="run_gone") from None
-        events = []
-    return fold_all(state, events)
+        return before
+    return state
 
 
-def _without_first(data: bytes) -> list[Event]:
-    """Leave out the first line, which begins somewhere before."""
-    return decode_events(data.partition(b"\n")[2])
+def _both_ends(file: FileIO, tail: int) -> list[Event]:
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    if size <= _HEAD_BYTES + tail:
+        return decode_events(file.read(size))
+    head = decode_events(file.read(_HEAD_BYTES))
+    file.seek(size - tail)
+    # The tail's first line begins somewhere before.
+    return head + decode_events(file.read(tail).partition(b"\n")[2])
 
 
 def _mark(path: Path) -> _Mark | None:

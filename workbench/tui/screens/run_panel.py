@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
@@ -15,42 +13,24 @@ from textual.message import Message
 from textual.widgets import Button
 
 from workbench.errors import WorkbenchError
-from workbench.runs import steering
-from workbench.runs.state import RunState, current_state
+from workbench.runs.state import RunState
 from workbench.tui import work
 from workbench.tui.following import RunLost, RunMoved, follow_run
-from workbench.tui.modals.questions import ConfirmModal, MessageModal
+from workbench.tui.modals.questions import MessageModal
+from workbench.tui.run_commands import UNDER_WAY, send, stop_question, takes
 from workbench.tui.widgets.run_monitor import VIEWS, RunMonitor
-from workbench.wording import count, duration
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
 
-_WORKING = frozenset({"starting", "queued", "running"})
-_UNDER_WAY = {
-    "pause": "Pausing: a checkpoint, then the device is free, within 10 s.",
-    "checkpoint": "Writing a checkpoint after this step…",
-    "stop": "Stopping: the adapter is sealed as it is by now…",
-    "resume": "Resuming from the last checkpoint…",
-}
+# The state that a command led to is told a moment later, and must not wipe what came of it.
+_NOTE_SECONDS = 3.0
 _BUTTONS = (
     ("pause", "Pause"),
     ("resume", "Resume"),
     ("checkpoint", "Checkpoint now"),
     ("stop", "Stop…"),
 )
-_STOP_QUESTION = (
-    "Training ends for good. What it has learnt so far is kept as an adapter, and it cannot be "
-    "resumed. To free the device for a while, pause it instead."
-)
-
-
-@dataclass(frozen=True)
-class _Steered:
-    """What a command came to: the state by then and how long it took."""
-
-    state: RunState
-    seconds: float
 
 
 class RunPanel(Container, can_focus=True):
@@ -97,7 +77,7 @@ class RunPanel(Container, can_focus=True):
         self.run_id = run
         self.state: RunState | None = None
         self._doing = ""
-        self._noted_at: str | None = None
+        self._noted_at = 0.0
 
     @property
     def _workbench(self) -> WorkbenchApp:
@@ -124,7 +104,7 @@ class RunPanel(Container, can_focus=True):
         monitor.add(event.events)
         event.taken()
         if before is None or before.state != event.state.state:
-            if not self._doing and self._noted_at not in (None, event.state.state):
+            if not self._doing and time.monotonic() - self._noted_at > _NOTE_SECONDS:
                 monitor.note("")
             self._offer()
             self.post_message(self.Moved(event.state))
@@ -140,14 +120,7 @@ class RunPanel(Container, can_focus=True):
 
     def can(self, command: str) -> bool:
         """Say whether the run takes this command now."""
-        state = self.state
-        if state is None or self._doing or state.kind != "train":
-            return command == "stop" and state is not None and not self._doing and not state.is_over
-        if command == "resume":
-            return state.is_resumable
-        if command == "stop":
-            return state.state in _WORKING or state.state == "pausing" or state.is_resumable
-        return state.state in _WORKING
+        return self.state is not None and not self._doing and takes(self.state, command)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide commands that the run does not take now."""
@@ -173,7 +146,7 @@ class RunPanel(Container, can_focus=True):
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         name = (event.button.id or "").removeprefix("do-")
-        if name in _UNDER_WAY:
+        if name in UNDER_WAY:
             event.stop()
             if name == "stop":
                 self.action_stop()
@@ -187,36 +160,22 @@ class RunPanel(Container, can_focus=True):
             if agreed and self.can("stop"):
                 self.action_steer("stop")
 
-        question = ConfirmModal("Stop this run?", _STOP_QUESTION, yes="Stop the run", danger=True)
-        self.app.push_screen(question, answer)
+        if self.state is not None:
+            self.app.push_screen(stop_question(self.state), answer)
 
     def action_steer(self, command: str) -> None:
         """Send a command, and say what happens."""
         self._doing = command
-        self._note(_UNDER_WAY[command])
+        self._note(UNDER_WAY[command])
         self._offer()
-        work.begin(self, f"run-{command}", lambda _: self._steer(command))
-
-    def _steer(self, command: str) -> _Steered:
-        session, run = self._workbench.session, self.run_id
-        began = time.monotonic()
-        if command == "resume":
-            steering.resume(session.vault, run)
-            state = current_state(session.home / "runs" / run)
-        else:
-            do: dict[str, Callable[..., RunState]] = {
-                "pause": steering.pause, "checkpoint": steering.checkpoint, "stop": steering.stop,
-            }  # fmt: skip
-            state = do[command](session.home, run)
-        return _Steered(state, time.monotonic() - began)
+        session = self._workbench.session
+        work.begin(self, f"run-{command}", lambda _: send(session, command, self.run_id))
 
     @on(work.WorkDone)
     def _steered(self, event: work.WorkDone) -> None:
         event.stop()
-        done = cast(_Steered, event.result)
-        command, self._doing = self._doing, ""
-        self._note(_outcome(command, done))
-        self._noted_at = done.state.state
+        self._doing = ""
+        self._note(event.result)
         self._offer()
 
     @on(work.WorkFailed)
@@ -228,7 +187,7 @@ class RunPanel(Container, can_focus=True):
         self.app.push_screen(MessageModal.of_error(event.error))
 
     def _note(self, text: str) -> None:
-        self._noted_at = None
+        self._noted_at = time.monotonic()
         self.query_one(RunMonitor).note(text)
 
     # Views
@@ -241,17 +200,3 @@ class RunPanel(Container, can_focus=True):
         """Show the view after this one."""
         monitor = self.query_one(RunMonitor)
         monitor.view = VIEWS[(VIEWS.index(monitor.view) + 1) % len(VIEWS)]
-
-
-def _outcome(command: str, done: _Steered) -> str:
-    state, took = done.state, duration(round(done.seconds))
-    if command == "pause":
-        if state.state == "paused":
-            return f"Paused after {took}: the device is free."
-        return "It ended before it paused." if state.is_over else "It has not paused yet."
-    if command == "checkpoint":
-        step = state.checkpoint_step
-        return "" if step is None else f"Checkpoint of step {count(step)} sealed."
-    if command == "stop":
-        return f"Ended after {took}." if state.is_over else "It has not stopped yet."
-    return "It starts again."

@@ -23,9 +23,9 @@ from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui.widgets.loss_chart import LossChart
 from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.run_events import EventTeller
 from workbench.tui.widgets.run_figures import figures, memory_bars, progress_line
 from workbench.tui.widgets.run_words import (
-    EventTeller,
     adjustment_words,
     ending_words,
     layer_lines,
