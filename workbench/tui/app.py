@@ -35,12 +35,13 @@ class WorkbenchApp(App[int]):
     """The terminal UI.
 
     Attributes:
-        live: The runs that have not ended, newest first.
+        runs: Every run of the home, newest first, its curve left out.
+        live: The trainings among them that have not ended.
         failure: `Type at module:line` of what crashed the app; empty while nothing did.
     """
 
     TITLE = "QLoRA Workbench"
-    # The frame first, then every screen's own: names decide nothing, for rules are scoped.
+    # The frame's rules, then those of each screen, a file each.
     CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).parent.glob("styles/*.tcss"))]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
@@ -65,6 +66,7 @@ class WorkbenchApp(App[int]):
         ),
     ]  # fmt: skip
 
+    runs: reactive[tuple[RunState, ...]] = reactive(())
     live: reactive[tuple[RunState, ...]] = reactive(())
     badge: reactive[str] = reactive("")
 
@@ -189,7 +191,7 @@ class WorkbenchApp(App[int]):
 
     @on(RunsChanged)
     def _take_runs(self, event: RunsChanged) -> None:
-        self.live = event.live
+        self.runs, self.live = event.runs, event.live
 
     @on(LibraryGrew)
     def _tell_adapters(self, event: LibraryGrew) -> None:

@@ -76,6 +76,10 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+        elif event.work == "start-training":
+            self.change(**event.result)
+            if self.draft.step == "train":
+                await self._show_step()
 
     def take_failure(self, event: WorkFailed) -> bool:
         """A draft that cannot be kept must not end the path."""
@@ -84,6 +88,8 @@ class WizardScreen(WorkbenchScreen):
                 f"Your choices could not be kept: {event.error.message}", severity="warning"
             )
             return True
+        if event.work == "start-training" and self.step is not None:
+            return self.step.take_failure(event)
         return False
 
     def conceal(self) -> None:
