@@ -39,7 +39,7 @@ class WorkbenchApp(App[int]):
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH = "styles.tcss"
+    CSS_PATH: ClassVar = ["styles.tcss", "styles/review.tcss", "styles/export.tcss"]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
