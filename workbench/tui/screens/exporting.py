@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _EXPORT, _CHECK = "export", "export-check"
 _TYPING_SECONDS = 0.3
 _ABOUT = {
-    "peft": ("peft", "the adapter alone: small, needs its base beside it"),
-    "safetensors": ("safetensors", "base and adapter merged into one model, ready to use"),
+    "peft": ("peft", "the adapter alone: small, but needs its base"),
+    "safetensors": ("safetensors", "base and adapter merged: one model, ready to use"),
 }
 _BASES = {
     "exact": "the base as it was trained on",
@@ -52,6 +52,10 @@ class _Checked(NamedTuple):
     folder: str
     room: Room | None
     problem: str
+
+
+class _Work(Vertical, can_focus=True):
+    """Holds the focus while the export is written, so that keys work and Enter stops nothing."""
 
 
 class ExportPane(Container):
@@ -100,7 +104,7 @@ class ExportPane(Container):
             yield ExportForm(targets, bases, target=self._target, planned=planned)
             with Horizontal(classes="buttons"):
                 yield Button("Export", id="export-go", variant="primary")
-        with Vertical(id="export-work"):
+        with _Work(id="export-work"):
             yield Plain("", id="export-said")
             yield WorkBar(_PHASES, id="export-bar")
             with Horizontal(classes="buttons"):
@@ -267,6 +271,8 @@ class ExportPane(Container):
     def _show(self, part: str) -> None:
         for name in ("ask", "work", "shown"):
             self.query_one(f"#export-{name}").display = name == part
+        if part == "work":
+            self.query_one("#export-work").focus()
         self.post_message(self.StateChanged())
 
     @on(Button.Pressed)

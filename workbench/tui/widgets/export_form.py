@@ -9,9 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widgets import Button, Input, RadioButton, RadioSet
+from textual.widgets import Button, Input, RadioSet
 
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.radio import Radio
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class ExportForm(Vertical):
             with RadioSet(id="export-target"):
                 for each in self._targets:
                     text = f"{each.title:<{wide}}  {each.about}"
-                    yield RadioButton(shown(text), value=each.word == self._first)
+                    yield Radio(shown(text), value=each.word == self._first)
         with Horizontal(classes="row", id="export-bases"):
             yield Plain("Merge into", classes="label")
             with RadioSet(id="export-base"):
                 for place, each in enumerate(self._bases):
-                    yield RadioButton(shown(each.title), value=place == 0)
+                    yield Radio(shown(each.title), value=place == 0)
         with Horizontal(classes="row"):
             yield Plain("Folder", classes="label")
             yield Input(id="export-folder")

@@ -22,7 +22,7 @@ class Compared:
     """What is shown of one record; all of it is record text but the marks.
 
     Attributes:
-        base_mark: Glyph and word beside the base's answer; `adapter_mark` likewise.
+        base_mark: Glyph beside the base's answer; `adapter_mark` likewise.
     """
 
     prompt: str
@@ -34,9 +34,9 @@ class Compared:
 
 
 class SideBySideView(VerticalScroll):
-    """Four labelled texts below each other; masked unless told otherwise."""
+    """Four labelled texts below each other, masked unless told otherwise; never has the focus."""
 
-    can_focus = True
+    can_focus = False
     _PARTS = (
         ("prompt", "Asked"),
         ("reference", "Wanted"),
@@ -55,6 +55,6 @@ class SideBySideView(VerticalScroll):
         for name, _ in self._PARTS:
             text = str(getattr(record, name))
             self.query_one(f"#text-{name}", Plain).show(text if revealed else masked(text))
-        self.query_one("#label-base", Plain).show(f"Base\n{record.base_mark}")
-        self.query_one("#label-adapter", Plain).show(f"Adapter\n{record.adapter_mark}")
+        self.query_one("#label-base", Plain).show(f"Base     {record.base_mark}")
+        self.query_one("#label-adapter", Plain).show(f"Adapter  {record.adapter_mark}")
         self.scroll_home(animate=False)

@@ -157,6 +157,5 @@ def described(adapter: Mapping[str, Any]) -> str:
     rank = "" if adapter["method"] == "full" else f", rank {adapter['rank']}"
     return (
         f"✓ {adapter['adapter']}: {method}{rank}, "
-        f"{count(int(adapter['parameters']), 'trained number')}, {size(int(adapter['bytes']))}, "
-        f"on {adapter['base']['name']}."
+        f"{count(int(adapter['parameters']), 'trained number')}, {size(int(adapter['bytes']))}."
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from workbench.adapters.reviewing import Review
 
 _WORK = "review"
-_TOUR_WAIT = "Wait: both answer records that training never saw. It takes half a minute."
+_TOUR_WAIT = "Wait: both answer records that training never saw (half a minute)."
 _TOUR_DONE = "R shows the text, the arrow keys step through. Press Enter to go on."
 
 
@@ -49,10 +49,14 @@ class ReviewStep(WizardStep):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "reveal", "Reveal", id="review.reveal",
                 tooltip="Show or mask the text of the records"),
-        Binding("right", "record(1)", "Next record", id="review.next",
+        Binding("right", "record(1)", "Next record", id="review.next", show=False,
                 tooltip="Show the next record"),
         Binding("left", "record(-1)", "Previous record", id="review.previous", show=False,
                 tooltip="Show the record before"),
+        Binding("down", "scroll_record(1)", "Read on", id="review.down", show=False,
+                tooltip="Scroll the record down"),
+        Binding("up", "scroll_record(-1)", "Read back", id="review.up", show=False,
+                tooltip="Scroll the record up"),
         Binding("d", "differing", "Next that differs", id="review.differing", show=False,
                 tooltip="Show the next record whose answer is not the wanted one"),
         Binding("e", "evaluate", "Compare again", id="review.evaluate", show=False,
@@ -226,6 +230,10 @@ class ReviewStep(WizardStep):
         """Show another record."""
         self.query_one(RecordsPane).move(steps)
 
+    def action_scroll_record(self, lines: int) -> None:
+        """Scroll the record's text."""
+        self.query_one(RecordsPane).scroll_text(lines)
+
     def action_differing(self) -> None:
         """Show the next record that the adapter answered otherwise than wanted."""
         self.query_one(RecordsPane).next_differing()
@@ -240,7 +248,7 @@ class ReviewStep(WizardStep):
             return self.is_busy
         if action == "evaluate":
             return not self.is_busy
-        if action in ("reveal", "record", "differing"):
+        if action in ("reveal", "record", "scroll_record", "differing"):
             return not self.is_busy and not self._failed and self.query_one(RecordsPane).has_rows
         return super().check_action(action, parameters)
 

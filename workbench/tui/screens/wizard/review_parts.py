@@ -70,6 +70,10 @@ class RecordsPane(TabPane):
             self._place = (self._place + steps) % len(self._rows)
             self._draw()
 
+    def scroll_text(self, lines: int) -> None:
+        """Scroll the text of a record that is longer than the screen."""
+        self.query_one(SideBySideView).scroll_relative(y=lines, animate=False)
+
     def next_differing(self) -> None:
         """Show the next record that the adapter answered otherwise than wanted."""
         for steps in range(1, len(self._rows) + 1):
@@ -91,10 +95,10 @@ class RecordsPane(TabPane):
             return
         row = self._rows[self._place]
         differ = sum(not each.adapter_matches for each in self._rows)
-        hidden = "" if self._revealed else "  Masked: R reveals."
+        hidden = "" if self._revealed else " Masked: R reveals."
         place.show(
-            f"Record {self._place + 1} of {len(self._rows)}; "
-            f"the adapter differs from what was wanted in {differ} (D: next).{hidden}"
+            f"Record {self._place + 1} of {len(self._rows)} (← →). "
+            f"✓ as wanted, ≠ not: {differ} (D: next).{hidden}"
         )
         view.show_record(
             Compared(
@@ -111,8 +115,8 @@ class RecordsPane(TabPane):
 
 def _mark(matches: bool, ended: bool) -> str:
     if matches:
-        return "✓ same"
-    return "≠ differs" if ended else "≠ no end"
+        return "✓"
+    return "≠" if ended else "≠ …"
 
 
 class AdvicePane(TabPane):
@@ -178,13 +182,13 @@ def measured_on(figures: Mapping[str, Any]) -> str:
     of = f" of {count(held_out)}" if held_out > records else ""
     return (
         f"{count(records)}{of} held-out records of {figures['dataset']}, "
-        f"{count(int(figures['tokens']))} answer tokens. Loss and perplexity: lower is better."
+        f"{count(int(figures['tokens']))} answer tokens; lower is better."
     )
 
 
 def figures_table(figures: Mapping[str, Any]) -> str:
     """Return both sides' figures below each other."""
-    rows = [["", "loss", "perplexity"]]
+    rows = [["model", "loss", "perplexity"]]
     labelled = "accuracy" in figures["adapter"]
     answered = int(figures.get("answers", 0))
     if labelled:
