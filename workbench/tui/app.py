@@ -39,7 +39,12 @@ class WorkbenchApp(App[int]):
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH: ClassVar = ["styles.tcss", "styles/review.tcss", "styles/export.tcss"]
+    CSS_PATH: ClassVar = [
+        "styles.tcss",
+        "styles/export.tcss",
+        "styles/library.tcss",
+        "styles/review.tcss",
+    ]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -166,6 +171,9 @@ class WorkbenchApp(App[int]):
         """Take the keys away from the screens; what trains goes on."""
         if self.session.is_open:
             self.session.lock()
+            for screen in self.screen_stack:
+                if isinstance(screen, WorkbenchScreen):
+                    screen.conceal()
             self.show_door()
 
     def _lock_when_idle(self) -> None:

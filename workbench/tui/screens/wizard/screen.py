@@ -85,6 +85,11 @@ class WizardScreen(WorkbenchScreen):
             return True
         return False
 
+    def conceal(self) -> None:
+        """Let the step that is open mask what it shows."""
+        if self.step is not None:
+            self.step.conceal()
+
     def change(self, **changes: Any) -> None:
         """Note choices and keep them sealed."""
         draft = self.draft.with_changes(**changes)
