@@ -18,7 +18,8 @@ from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import Progress, WorkDone
 from workbench.wording import count, size
 
-_LOAD = "load-adapter"
+_LOAD, _ANNOTATE = "load-adapter", "annotate"
+_LONGEST_NOTE = 40
 _METHODS = {"qlora": "QLoRA", "lora": "LoRA", "full": "all weights"}
 _TOUR_EXPORT = "Press Enter to export it; the folder is chosen."
 _TOUR_WAIT = "Wait: it is written, loaded afresh and compared with the adapter."
@@ -34,11 +35,19 @@ class KeepStep(WizardStep):
     TOUR = _TOUR_EXPORT
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "stop", "Stop", id="keep.stop", tooltip="Stop the export; nothing is left"),
-        Binding("t", "again", "Train again", id="keep.again", show=False,
+        Binding("t", "tags", "Tags", id="keep.tags", show=False,
+                tooltip="Change the tags that the adapter is found by"),
+        Binding("o", "note", "Note", id="keep.note", show=False,
+                tooltip="Write a note on the adapter"),
+        Binding("a", "again", "Train again", id="keep.again", show=False,
                 tooltip="Go back to Fit and train once more with other settings"),
         Binding("p", "talk", "Talk to it", id="keep.talk", show=False,
                 tooltip="Go to the Playground, where base and adapter answer side by side"),
     ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._adapter: Mapping[str, Any] | None = None
 
     @classmethod
     def lacks(cls, draft: Draft) -> str:
@@ -48,6 +57,7 @@ class KeepStep(WizardStep):
     def compose(self) -> ComposeResult:
         tour = self.session.tour
         yield Plain("", id="keep-adapter")
+        yield Plain("", id="keep-written", classes="muted")
         if tour is None:
             yield ExportPane()
         else:
@@ -59,6 +69,11 @@ class KeepStep(WizardStep):
 
     def on_mount(self) -> None:
         """Look up what the run made."""
+        self.query_one(ExportPane).display = False
+        self._look_up()
+        self.query_one("#keep-finish", Button).focus()
+
+    def _look_up(self) -> None:
         session, run = self.session, self.draft.run
 
         def task(_: Progress) -> Mapping[str, Any] | None:
@@ -66,14 +81,13 @@ class KeepStep(WizardStep):
 
             return made_by(session.vault, run)
 
-        self.query_one(ExportPane).display = False
         self.begin(_LOAD, task)
-        self.query_one("#keep-finish", Button).focus()
 
     @on(WorkDone)
     def _loaded(self, event: WorkDone) -> None:
         event.stop()
-        if event.work != _LOAD:
+        if event.work == _ANNOTATE:
+            self._look_up()
             return
         line = self.query_one("#keep-adapter", Plain)
         if event.result is None:
@@ -81,8 +95,13 @@ class KeepStep(WizardStep):
                 "The run has not made an adapter yet: Ctrl+B goes back, to see how far it is."
             )
             return
-        self.change(adapter=event.result["adapter"])
+        first, self._adapter = self._adapter is None, event.result
         line.show(described(event.result))
+        self.query_one("#keep-written", Plain).show(written_on(event.result))
+        self.refresh_bindings()
+        if not first:
+            return
+        self.change(adapter=event.result["adapter"])
         pane = self.query_one(ExportPane)
         pane.display = True
         pane.show_adapter(event.result)
@@ -141,14 +160,60 @@ class KeepStep(WizardStep):
 
     def action_talk(self) -> None:
         """Go to the Playground; this path can be taken up again."""
-        self.workbench.go("playground")
+        from workbench.tui.screens.playground import PlaygroundScreen
+
+        self.workbench.go("playground", PlaygroundScreen(self.draft.adapter))
+
+    def action_tags(self) -> None:
+        """Change the adapter's tags."""
+        from workbench.tui.screens.adapter_views import TagsModal
+
+        if self._adapter is None:
+            return
+        session, name = self.session, self._adapter["object_id"]
+        tags = list(self._adapter["tags"])
+
+        def answer(told: list[str] | None) -> None:
+            from workbench.adapters.annotating import tag_adapter
+
+            if told is not None:
+                gone = [tag for tag in tags if tag not in told]
+                self.begin(
+                    _ANNOTATE, lambda _: tag_adapter(session.vault, name, add=told, remove=gone)
+                )
+
+        self.app.push_screen(TagsModal(tags), answer)
+
+    def action_note(self) -> None:
+        """Change the adapter's note."""
+        from workbench.tui.screens.adapter_views import NoteModal
+
+        if self._adapter is None:
+            return
+        session, name = self.session, self._adapter["object_id"]
+
+        def answer(told: str | None) -> None:
+            from workbench.adapters.annotating import note_adapter
+
+            if told is not None:
+                self.begin(_ANNOTATE, lambda _: note_adapter(session.vault, name, told))
+
+        self.app.push_screen(NoteModal(self._adapter["notes"]), answer)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done now."""
-        if action in ("stop", "again", "talk"):
+        if action in ("stop", "again", "talk", "tags", "note"):
             busy = self.is_mounted and self.query_one(ExportPane).is_busy
-            return busy == (action == "stop")
+            return busy if action == "stop" else not busy and self._adapter is not None
         return super().check_action(action, parameters)
+
+
+def written_on(adapter: Mapping[str, Any]) -> str:
+    """Return the adapter's tags and the beginning of its note, and which keys change them."""
+    note = " ".join(str(adapter["notes"]).split())
+    short = note if len(note) <= _LONGEST_NOTE else f"{note[: _LONGEST_NOTE - 1]}…"
+    tags = ", ".join(adapter["tags"])
+    return f"Tags (T): {tags or 'none'}   Note (O): {short or 'none'}"
 
 
 def described(adapter: Mapping[str, Any]) -> str:

@@ -141,10 +141,18 @@ class ReviewStep(WizardStep):
         self._stop = None
         self.change(results=review.figures, adapter=review.figures["adapter_name"])
         self._show_figures(review.figures)
+        if not self.session.is_open:
+            return  # locked meanwhile: what they answered is not taken in
         self.query_one(RecordsPane).show_rows(review.rows)
         if review.confusion:
             self.query_one(ConfusionPane).show_counts(review.confusion["adapter"])
             self.query_one(TabbedContent).show_tab("confusion")
+
+    def conceal(self) -> None:
+        """Forget what both answered."""
+        self.query_one(RecordsPane).forget()
+        self.query_one(ConfusionPane).forget()
+        self.query_one(TabbedContent).hide_tab("confusion")
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say here what went wrong; the path may go on without a review."""

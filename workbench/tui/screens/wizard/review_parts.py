@@ -64,6 +64,12 @@ class RecordsPane(TabPane):
         self.query_one("#review-none", Plain).show(_NO_ANSWERS)
         self._draw()
 
+    def forget(self) -> None:
+        """Drop the records."""
+        self._rows = ()
+        self.query_one("#review-none", Plain).show(_NOT_KEPT)
+        self._draw()
+
     def move(self, steps: int) -> None:
         """Show the record so many after this one; masked or not, as it is."""
         if self._rows:
@@ -162,12 +168,18 @@ class ConfusionPane(TabPane):
         self._revealed = not self._revealed
         self._draw()
 
+    def forget(self) -> None:
+        """Drop the labels."""
+        self._counts = {}
+        self._draw()
+
     def _draw(self) -> None:
+        table = self.query_one(DataTable)
         if not self._counts:
+            table.clear(columns=True)
             return
         names = self._counts["labels"]
         labels = [name if self._revealed else masked(name) for name in names]
-        table = self.query_one(DataTable)
         table.clear(columns=True)
         table.add_columns(
             cell("wanted ↓  given →"), *(cell(label, limit=20) for label in labels), cell("other")
