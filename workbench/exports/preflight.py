@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import BadInput, DoesNotFit, Refused
+from workbench.text import printable
 from workbench.wording import size
 
 # Descriptions, tokenizer and file system overhead beside the weights.
@@ -82,6 +83,8 @@ def suggested_target(home: Path, name: str) -> Path:
     for parent in (_here(), Path.home()):
         for number in range(1, _MOST_NAMES):
             out = parent / (name if number == 1 else f"{name}-{number}")
+            if printable(str(out)) != str(out):
+                break  # nobody could read or type it
             if out.exists() or out.is_symlink():
                 continue
             try:

@@ -31,6 +31,8 @@ class ExportScreen(WorkbenchScreen):
                 tooltip="Write the chosen adapter as it is asked for below"),
         Binding("x", "stop", "Stop", id="export.stop",
                 tooltip="Stop the export; nothing of it is left behind"),
+        Binding("y", "copy", "Copy", id="export.copy", show=False,
+                tooltip="Copy the lines that load the export"),
     ]  # fmt: skip
 
     def __init__(self, adapter: str = "") -> None:
@@ -92,6 +94,10 @@ class ExportScreen(WorkbenchScreen):
         """Write the chosen adapter."""
         self.query_one(ExportPane).export()
 
+    def action_copy(self) -> None:
+        """Copy how to load the export."""
+        self.query_one(ExportPane).copy_loading()
+
     def action_stop(self) -> None:
         """Stop the export."""
         self.query_one(ExportPane).stop()
@@ -116,6 +122,9 @@ class ExportScreen(WorkbenchScreen):
             if not self.is_mounted or not self._adapters:
                 return False
             return self.query_one(ExportPane).is_busy == (action == "stop")
+        if action == "copy":
+            shown = self.is_mounted and self.query_one(ExportPane).has_written
+            return shown and self.workbench.settings.copy
         return super().check_action(action, parameters)
 
 

@@ -85,6 +85,7 @@ class ExportPane(Container):
         self._adapter: Mapping[str, Any] | None = None
         self._stop: StopFlag | None = None
         self._waiting: Timer | None = None
+        self._written: Written | None = None
 
     @property
     def workbench(self) -> WorkbenchApp:
@@ -225,6 +226,17 @@ class ExportPane(Container):
             self._stop.stop()
             self.query_one("#export-said", Plain).show("Stopping…")
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the result of an export is shown."""
+        return self._written is not None
+
+    def copy_loading(self) -> None:
+        """Copy the lines that load the export to the terminal's clipboard."""
+        if self._written is not None:
+            self.app.copy_to_clipboard(self._written.loading)
+            self.app.notify("Copied: how to load it.")
+
     def ask_again(self) -> None:
         """Ask for another export of the same adapter."""
         self._chosen_by_hand = False
@@ -248,6 +260,7 @@ class ExportPane(Container):
             self._show_check(event.result)
             return
         self._stop = None
+        self._written = event.result
         self.query_one(ExportResult).show_written(event.result)
         self._show("shown")
         self.query_one(ExportResult).focus()
@@ -269,6 +282,8 @@ class ExportPane(Container):
         self.app.push_screen(MessageModal.of_error(event.error))
 
     def _show(self, part: str) -> None:
+        if part != "shown":
+            self._written = None
         for name in ("ask", "work", "shown"):
             self.query_one(f"#export-{name}").display = name == part
         if part == "work":

@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Button, Input, RadioSet
 
+from workbench.text import printable
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.radio import Radio
 
@@ -22,6 +23,18 @@ class Choice:
     word: str
     title: str
     about: str = ""
+
+
+class PathInput(Input):
+    """A field for a path; what a terminal would obey never gets into it.
+
+    A path with such characters cannot be named here: it turns into one with their pictures, which
+    does not exist.
+    """
+
+    def validate_value(self, value: str) -> str:
+        """Take the pictures of what cannot be shown."""
+        return printable(value)
 
 
 class ExportForm(Vertical):
@@ -69,7 +82,7 @@ class ExportForm(Vertical):
                     yield Radio(shown(each.title), value=place == 0)
         with Horizontal(classes="row"):
             yield Plain("Folder", classes="label")
-            yield Input(id="export-folder")
+            yield PathInput(id="export-folder")
             yield Button("Choose…", id="export-choose")
         yield Plain("", id="export-check")
         yield Plain(self._planned, classes="muted", id="export-planned")
@@ -93,7 +106,7 @@ class ExportForm(Vertical):
 
     def show_folder(self, folder: str) -> None:
         """Put a folder into its field."""
-        self._written = folder
+        self._written = printable(folder)
         self.query_one("#export-folder", Input).value = folder
 
     def show_bases(self, can_choose: bool) -> None:

@@ -43,6 +43,8 @@ class KeepStep(WizardStep):
                 tooltip="Go back to Fit and train once more with other settings"),
         Binding("p", "talk", "Talk to it", id="keep.talk", show=False,
                 tooltip="Go to the Playground, where base and adapter answer side by side"),
+        Binding("y", "copy", "Copy", id="keep.copy", show=False,
+                tooltip="Copy the lines that load the export"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -149,6 +151,10 @@ class KeepStep(WizardStep):
         elif event.button.id == "keep-talk":
             self.action_talk()
 
+    def action_copy(self) -> None:
+        """Copy how to load the export."""
+        self.query_one(ExportPane).copy_loading()
+
     def action_stop(self) -> None:
         """Stop the export."""
         self.query_one(ExportPane).stop()
@@ -205,6 +211,9 @@ class KeepStep(WizardStep):
         if action in ("stop", "again", "talk", "tags", "note"):
             busy = self.is_mounted and self.query_one(ExportPane).is_busy
             return busy if action == "stop" else not busy and self._adapter is not None
+        if action == "copy":
+            shown = self.is_mounted and self.query_one(ExportPane).has_written
+            return shown and self.workbench.settings.copy
         return super().check_action(action, parameters)
 
 

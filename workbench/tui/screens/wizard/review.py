@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
-from textual.widgets import Button, OptionList, TabbedContent
+from textual.widgets import Button, OptionList, TabbedContent, TabPane
 
 from workbench.errors import WorkbenchError
 from workbench.evaluation.advice import Facts, advise
@@ -59,6 +59,8 @@ class ReviewStep(WizardStep):
                 tooltip="Scroll the record up"),
         Binding("d", "differing", "Next that differs", id="review.differing", show=False,
                 tooltip="Show the next record whose answer is not the wanted one"),
+        Binding("t", "turn", "What to try", id="review.turn", show=False,
+                tooltip="Turn to what to try, to the labels, or back to the records"),
         Binding("e", "evaluate", "Compare again", id="review.evaluate", show=False,
                 tooltip="Let base and adapter answer once more"),
         Binding("x", "stop", "Stop", id="review.stop", tooltip="Stop comparing"),
@@ -188,7 +190,8 @@ class ReviewStep(WizardStep):
         advice = advise(Facts.from_json(figures.get("facts", {})))
         self.query_one(AdvicePane).show_advice(advice)
         tabs = self.query_one(TabbedContent)
-        tabs.get_tab("advice").label = f"What to try ({len(advice)})" if advice else "What to try"
+        found = f" ({len(advice)})" if advice else ""
+        tabs.get_tab("advice").label = f"T: what to try{found}"
         tabs.hide_tab("confusion")
         self.wizard.tell_tour(_TOUR_DONE)
         self.query_one("#review-on", Button).focus()
@@ -246,6 +249,12 @@ class ReviewStep(WizardStep):
         """Show the next record that the adapter answered otherwise than wanted."""
         self.query_one(RecordsPane).next_differing()
 
+    def action_turn(self) -> None:
+        """Turn to the next tab."""
+        tabs = self.query_one(TabbedContent)
+        shown = [pane.id for pane in tabs.query(TabPane) if tabs.get_tab(pane).display]
+        tabs.active = str(shown[(shown.index(tabs.active) + 1) % len(shown)])
+
     def action_change_in(self, step: str) -> None:
         """Go back to a step to change something."""
         self.wizard.open_step(step)
@@ -256,6 +265,8 @@ class ReviewStep(WizardStep):
             return self.is_busy
         if action == "evaluate":
             return not self.is_busy
+        if action == "turn":
+            return not self.is_busy and not self._failed
         if action in ("reveal", "record", "scroll_record", "differing"):
             return not self.is_busy and not self._failed and self.query_one(RecordsPane).has_rows
         return super().check_action(action, parameters)

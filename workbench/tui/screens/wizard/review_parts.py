@@ -143,7 +143,7 @@ class AdvicePane(TabPane):
             options.add_option(Option(shown(text), disabled=True))
         for each in advice:
             key, step = _STEP_KEYS[each.step], each.step.capitalize()
-            text = f"▲ {each.found}\n  {each.change}  [{key}: back to {step}]"
+            text = f"▲ {each.found}\n  {key} → {step}: {each.change}"
             options.add_option(Option(shown(text, multiline=True), id=f"{each.step}:{each.code}"))
 
 
