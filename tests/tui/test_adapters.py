@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, TextArea, Tree
 
 from tests.fixtures.libraries import PASSPHRASE, make_library
-from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
+from tests.fixtures.screens import LARGE, SMALL, drive, matches, settled, until, words
 from workbench.adapters.annotating import note_adapter, tag_adapter
 from workbench.adapters.library import list_adapters, show_adapter
 from workbench.adapters.registration import register_finished
@@ -31,7 +32,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_library(tmp_path_factory.mktemp("library"))
     for name in ("alpha", "beta", "gamma"):
         made.train(name)
-    register_finished(made.vault)
+        register_finished(made.vault)
+        time.sleep(1.1)  # entries are listed by the second in which they were made
     tag_adapter(made.vault, "beta", add=["ward 7"])
     note_adapter(made.vault, "gamma", HOSTILE)
     return made.vault.home
@@ -60,6 +62,7 @@ def test_the_library_looks_as_it_should(
 ) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await at_adapters(pilot, app)
+        await settled(pilot, app)
         matches(app, f"adapters-{size[0]}x{size[1]}")
 
     drive(opened(), steps, size)
@@ -72,11 +75,13 @@ def test_search_tags_notes_and_hostile_text(opened: Callable[[], Session]) -> No
         screen = await at_adapters(pilot, app)
         assert screen.chosen is not None
         assert screen.chosen["adapter"] == "gamma", "newest first"
-        assert "owned" in words(app)
+        await until(pilot, lambda: "owned" in words(app))
         assert "\x1b" not in words(app)
         assert "\u202e" not in words(app)
 
-        await pilot.press("slash", *"#ward", "enter")
+        await pilot.press("slash", *"#ward")
+        await until(pilot, lambda: screen.query_one("#adapters", DataTable).row_count == 1)
+        await pilot.press("enter")
         assert screen.chosen["adapter"] == "beta"
         await pilot.press("t")
         await until(pilot, lambda: app.screen.query("#tags"))
@@ -103,7 +108,7 @@ def test_two_are_compared_and_the_tree_names_what_they_were_made_from(
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await at_adapters(pilot, app)
         await pilot.press("c")
-        assert "◆ gamma" in words(app)
+        await until(pilot, lambda: "◆ gamma" in words(app))
         await pilot.press("down", "c")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await until(pilot, lambda: "gamma" in words(app) and "beta" in words(app))
@@ -141,7 +146,7 @@ def test_removing_asks_for_the_name(opened: Callable[[], Session]) -> None:
         app.screen.query_one("#typed", Input).value = "gamm"
         assert app.screen.query_one("#yes").disabled
         app.screen.query_one("#typed", Input).value = "gamma"
-        await pilot.pause()
+        await until(pilot, lambda: not app.screen.query_one("#yes").disabled)
         app.screen.query_one("#yes").focus()
         await pilot.press("enter")
         await until(pilot, lambda: len(list_adapters(session.vault)) == 2)

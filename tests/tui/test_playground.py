@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.fixtures.libraries import PASSPHRASE, make_library
-from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
+from tests.fixtures.screens import LARGE, SMALL, drive, matches, settled, until, words
 from workbench.adapters import chatting
 from workbench.adapters.registration import register_finished
 from workbench.tui.app import WorkbenchApp
@@ -28,7 +28,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_library(tmp_path_factory.mktemp("library"))
     for name in ("alpha", "beta"):
         made.train(name)
-    register_finished(made.vault)
+        register_finished(made.vault)
+        time.sleep(1.1)  # entries are listed by the second in which they were made
     return made.vault.home
 
 
@@ -65,7 +66,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 async def at_playground(pilot: Pilot[int], app: WorkbenchApp) -> PlaygroundScreen:
     app.go("playground")
-    await until(pilot, lambda: "likeliest" in words(app))
+    await until(pilot, lambda: "likeliest words" in words(app))
     assert isinstance(app.screen, PlaygroundScreen)
     return app.screen
 
@@ -83,6 +84,7 @@ def test_base_and_adapter_answer_side_by_side(
         await until(pilot, lambda: words(app).count("MORE") == 2)
         said = [(m["role"], m["content"]) for m in asked[-1]["messages"]]
         assert said == [("user", "cough"), ("assistant", "COUGH"), ("user", "more")]
+        await settled(pilot, app)
         matches(app, f"playground-{size[0]}x{size[1]}")
         await pilot.press("f5")
         assert "COUGH" not in words(app)
@@ -93,7 +95,7 @@ def test_base_and_adapter_answer_side_by_side(
 def test_who_answers_can_be_chosen(session: Session, asked: list[dict[str, Any]]) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await at_playground(pilot, app)
-        await pilot.press("f3", "space", "down", "space", "f3")  # the base out, alpha in
+        await pilot.press("f3", "enter", "down", "enter", "escape")  # the base out, alpha in
         await until(pilot, lambda: "alpha, beta ·" in words(app))
         await pilot.press(*"hi", "enter")
         await until(pilot, lambda: words(app).count("HI") == 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import unlock
 from workbench.cli.console import Console, table
+from workbench.cli.words import at_least
 from workbench.errors import UsageError
 from workbench.wording import count, size
 
@@ -29,9 +30,15 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     actions = group.add_subparsers(metavar="ACTION", required=True)
 
     bring = actions.add_parser("import", parents=[common], help="read, check and seal files")
-    bring.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    bring.add_argument("--name", required=True)
-    bring.add_argument("--as", dest="kind", choices=KINDS, default="auto")
+    bring.add_argument("files", nargs="+", type=Path, metavar="FILE", help="CSV, TSV or JSON lines")
+    bring.add_argument("--name", required=True, metavar="D", help="what to call the dataset")
+    bring.add_argument(
+        "--as",
+        dest="kind",
+        choices=KINDS,
+        default="auto",
+        help="what the records are; auto: told from their columns (default)",
+    )
     bring.add_argument(
         "--map",
         nargs="+",
@@ -40,10 +47,27 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="field=column",
         help="say which column holds a field, e.g. prompt=question",
     )
-    bring.add_argument("--split", default="validation=0.05,test=0.05", metavar="NAME=SHARE,…")
-    bring.add_argument("--dedupe", choices=("exact", "off"), default="exact")
-    bring.add_argument("--redact", choices=("none", "mask"), default="none")
-    bring.add_argument("--seed", type=int, default=0, help="seed of the splits")
+    bring.add_argument(
+        "--split",
+        default="validation=0.05,test=0.05",
+        metavar="NAME=SHARE,…",
+        help="what training does not see (default: validation=0.05,test=0.05)",
+    )
+    bring.add_argument(
+        "--dedupe",
+        choices=("exact", "off"),
+        default="exact",
+        help="leave out records equal to an earlier one (default), or keep them",
+    )
+    bring.add_argument(
+        "--redact",
+        choices=("none", "mask"),
+        default="none",
+        help="mask puts [EMAIL] and the like for what looks like an identifier",
+    )
+    bring.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the splits (default: 0)"
+    )
     bring.set_defaults(handler=_import)
 
     listing = actions.add_parser("list", parents=[common], help="the datasets in the vault")
@@ -55,14 +79,24 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         ("preview", _preview, "the first records, masked unless --reveal"),
     ):
         action = actions.add_parser(name, parents=[common], help=text)
-        action.add_argument("name")
+        action.add_argument("name", metavar="D", help="a dataset of the vault")
         action.set_defaults(handler=handler)
         if handler is _preview:
             action.add_argument("--reveal", action="store_true", help="show the records' text")
             action.add_argument("--masks", action="store_true", help="show what is trained on")
-            action.add_argument("--model", help="the model whose template --masks uses")
-            action.add_argument("--split", default="train")
-            action.add_argument("--count", type=int, default=5)
+            action.add_argument(
+                "--model", metavar="M", help="the model whose template --masks uses"
+            )
+            action.add_argument(
+                "--split", default="train", metavar="S", help="of this split (default: train)"
+            )
+            action.add_argument(
+                "--count",
+                type=at_least(1),
+                default=5,
+                metavar="N",
+                help="how many records (default: 5)",
+            )
 
 
 def _pairs(items: list[str], what: str) -> dict[str, str]:

@@ -159,7 +159,13 @@ def _checked_request(
     if redact not in {"none", "mask"}:
         raise UsageError("Redaction is `none` or `mask`.", code="bad_redact")
     for split, share in splits.items():
-        if not _SPLIT_NAME.fullmatch(split) or split in {"train", REJECTS}:
+        if split == "train":
+            raise UsageError(
+                "The train split is what the others leave over; its share is not given.",
+                hint="Name the others, e.g. `--split validation=0.05,test=0.05`.",
+                code="bad_split",
+            )
+        if not _SPLIT_NAME.fullmatch(split) or split == REJECTS:
             raise UsageError("A split has a name such as `validation`.", code="bad_split")
         if not 0 <= share <= 1:
             raise UsageError("The share of a split is from 0 to 1.", code="bad_split")

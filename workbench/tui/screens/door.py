@@ -8,10 +8,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Center, Horizontal, Vertical
-from textual.widgets import Button, Checkbox, Input
+from textual.widgets import Button, Input
 
 from workbench.errors import WrongPassphrase
 from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import WorkDone, WorkFailed
 
@@ -110,7 +111,7 @@ class WelcomeScreen(WorkbenchScreen):
             yield Input(password=True, id="secret", placeholder="Passphrase")
             yield Plain("", id="strength")
             yield Input(password=True, id="again", placeholder="The same again")
-            yield Checkbox("Small machine: open with 64 MiB instead of 256", id="light")
+            yield Check("Small machine: open with 64 MiB instead of 256", id="light")
             yield Plain("", id="said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Make the vault", id="make", variant="primary")
@@ -143,7 +144,7 @@ class WelcomeScreen(WorkbenchScreen):
             said.show("Making the vault…")
             button.disabled = True
             passphrase = first.value
-            small = self.query_one("#light", Checkbox).value
+            small = self.query_one("#light", Check).value
             kdf: Literal["standard", "light"] = "light" if small else "standard"
             self.begin("create", lambda _: self.session.create(passphrase, kdf))
 

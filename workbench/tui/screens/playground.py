@@ -9,8 +9,8 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Input, SelectionList
-from textual.widgets.selection_list import Selection
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
 from textual.worker import Worker
 
 from workbench.tui.screens.base import WorkbenchScreen
@@ -47,7 +47,7 @@ class PlaygroundScreen(WorkbenchScreen):
     PLACE = "playground"
     TOUR = "Type a note such as one of your data's and press Enter: both sides answer it."
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f3", "who", "Who answers", id="playground.who",
+        Binding("f3", "who", "Who", id="playground.who",
                 tooltip="Choose the base and the adapters that answer"),
         Binding("f4", "longer", "Length", id="playground.length",
                 tooltip="Change how long an answer may become"),
@@ -71,7 +71,7 @@ class PlaygroundScreen(WorkbenchScreen):
         yield Plain("", id="terms", classes="muted line")
         with VerticalScroll(id="talk"):
             yield Plain("", id="none", classes="empty")
-        yield SelectionList[str](id="who")
+        yield OptionList(id="who")
         yield Plain("", id="state", classes="muted line")
         yield Input(placeholder="Ask something, then Enter", id="question")
 
@@ -120,7 +120,7 @@ class PlaygroundScreen(WorkbenchScreen):
     def _tell_terms(self) -> None:
         who = ", ".join(speaker.name for speaker in self._chosen)
         self.query_one("#terms", Plain).show(
-            f"{who} · at most {self._tokens} tokens an answer · always the likeliest word"
+            f"{who} · up to {self._tokens} tokens · likeliest words"
         )
         if not self._said:
             self.query_one("#none", Plain).show(
@@ -228,44 +228,41 @@ class PlaygroundScreen(WorkbenchScreen):
 
     def action_who(self) -> None:
         """Open or close the list of who answers."""
-        who = self.query_one("#who", SelectionList)
+        who = self.query_one("#who", OptionList)
         if who.display:
             self._close_who()
             return
-        who.clear_options()
-        chosen = {(each.base, each.adapter) for each in self._chosen}
-        for place, each in enumerate(self._speakers):
-            kind = "adapter of " + each.base_name if each.adapter else "base model"
-            who.add_option(
-                Selection(
-                    shown(f"{each.name} · {kind}", limit=70),
-                    str(place),
-                    (each.base, each.adapter) in chosen,
-                )
-            )
+        self._list_who()
         who.display = True
         who.highlighted = 0
         who.focus()
-        self.query_one("#state", Plain).show("Space chooses, F3 or Esc is done; one base at a time")
+        self.query_one("#state", Plain).show("Enter chooses, Esc is done; one base at a time")
 
-    @on(SelectionList.SelectionToggled, "#who")
-    def _one_base(self, event: SelectionList.SelectionToggled[str]) -> None:
-        who = self.query_one("#who", SelectionList)
-        toggled = self._speakers[int(event.selection.value)]
-        for value in list(who.selected):
-            if self._speakers[int(value)].base != toggled.base:
-                who.deselect(value)
-        if len(who.selected) > _MOST_SIDES:
-            who.deselect(event.selection.value)
+    def _list_who(self) -> None:
+        who = self.query_one("#who", OptionList)
+        before = who.highlighted
+        who.clear_options()
+        for speaker in self._speakers:
+            mark = "[x]" if speaker in self._chosen else "[ ]"
+            kind = f"adapter of {speaker.base_name}" if speaker.adapter else "base model"
+            who.add_option(Option(shown(f"{mark} {speaker.name} · {kind}", limit=70)))
+        who.highlighted = before
+
+    @on(OptionList.OptionSelected, "#who")
+    def _toggle(self, event: OptionList.OptionSelected) -> None:
+        speaker = self._speakers[event.option_index]
+        # One base at a time: its weights are loaded once for all that answer.
+        chosen = {each for each in self._chosen if each.base == speaker.base}
+        chosen ^= {speaker}
+        if len(chosen) > _MOST_SIDES:
             self.app.notify(f"At most {_MOST_SIDES} side by side.")
+        elif chosen:
+            # In the order of the list: the base answers first, the others are read against it.
+            self._chosen = [each for each in self._speakers if each in chosen]
+        self._list_who()
 
     def _close_who(self) -> None:
-        who = self.query_one("#who", SelectionList)
-        picked = [self._speakers[int(value)] for value in sorted(who.selected, key=int)]
-        who.display = False
-        if picked:
-            # The base answers first: the others are read against it.
-            self._chosen = sorted(picked, key=lambda each: bool(each.adapter))
+        self.query_one("#who").display = False
         self._tell_terms()
         self._end_turn()
 
