@@ -20,6 +20,7 @@ from workbench.text import printable
 from workbench.tui import themes
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
+from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.session import Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
@@ -35,11 +36,13 @@ class WorkbenchApp(App[int]):
 
     Attributes:
         live: The runs that have not ended, newest first.
+        protection: What the lock-down of this process achieved; None where it never ran.
+        grown: How often the library grew while the app was open.
         failure: `Type at module:line` of what crashed the app; empty while nothing did.
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH = "styles.tcss"
+    CSS_PATH: ClassVar = ["styles.tcss", "styles/home.tcss"]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,11 +68,13 @@ class WorkbenchApp(App[int]):
 
     live: reactive[tuple[RunState, ...]] = reactive(())
     badge: reactive[str] = reactive("")
+    grown: reactive[int] = reactive(0)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.settings = read_settings(session.home)
+        self.protection = current_protection()
         self.failure = ""
         self._watcher = RunWatcher(session)
         self._last_key = time.monotonic()
@@ -82,7 +87,7 @@ class WorkbenchApp(App[int]):
 
     def on_mount(self) -> None:
         """Open the first screen: the vault's door, or Home where it stands open."""
-        self.badge = _badge()
+        self.badge = badge(self.protection)
         if self.session.is_open:
             self.push_screen(open_place("home"))
         else:
@@ -102,7 +107,7 @@ class WorkbenchApp(App[int]):
         self.settings = read_settings(self.session.home)
         self._apply(self.settings)
         self.pop_screen()
-        if not isinstance(self.screen, WorkbenchScreen):
+        if len(self.screen_stack) == 1:  # Textual's own
             self.push_screen(open_place("home"))
 
     def go(self, name: str, screen: WorkbenchScreen | None = None) -> None:
@@ -188,6 +193,7 @@ class WorkbenchApp(App[int]):
 
     @on(LibraryGrew)
     def _tell_adapters(self, event: LibraryGrew) -> None:
+        self.grown += 1
         for name in event.adapters:
             self.notify(f"{name} is in the library.", title="Training finished")
 
@@ -203,10 +209,6 @@ class WorkbenchApp(App[int]):
         for screen in self.screen_stack:
             for line in screen.query(TopLine):
                 line.live, line.badge = self.live, self.badge
-
-    @on(events.ScreenResume)
-    def _fill_resumed(self) -> None:
-        self._fill_top_lines()
 
     # Leaving
 
@@ -278,10 +280,3 @@ def open_place(name: str) -> WorkbenchScreen:
     module, _, screen = BY_NAME[name].screen.partition(":")
     found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
     return cast(WorkbenchScreen, found())
-
-
-def _badge() -> str:
-    protection = current_protection()
-    if protection is None:
-        return "○ not locked down"
-    return "● air gap holds" if protection.holds else "▲ air gap open"
