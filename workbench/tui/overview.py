@@ -150,8 +150,8 @@ def progress_line(run: RunState) -> str:
             f"; {count(run.position, 'job')} before it" if run.position else ""
         )
     if not run.step or not run.steps:
-        share = f" {100 * run.done // run.total} %" if run.total else ""
-        return f"▶ {run.state}: {run.phase or 'starting'}{share}"
+        so_far = f" {100 * run.done // run.total} %" if run.total else ""
+        return f"▶ {run.state}: {run.phase or 'starting'}{so_far}"
     share = min(run.step / run.steps, 1.0)
     full = round(_BAR * share)
     parts = [
