@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,33 @@ def test_paused_and_resumed_equals_uninterrupted(
     assert adapter_digest(run) == adapter_digest(plain_run)
 
 
+@pytest.mark.parametrize("when", ["loading", "rehearsing"])
+def test_a_pause_does_not_wait_for_work_that_leaves_nothing(
+    place: Workplace, plain_run: TinyRun, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A piece of loading or rehearsing that takes long is left in its middle."""
+    run = place.new_run(46 if when == "loading" else 47)
+    owner, name = {
+        "loading": (train, "load_base"),
+        "rehearsing": (Training, "_hardest"),
+    }[when]
+
+    def endless(*_: Any, **__: Any) -> None:
+        run.ask("pause")
+        for _step in range(600):
+            time.sleep(0.1)
+
+    began = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, endless)
+        assert run.train_here() == "paused"
+    assert time.monotonic() - began < 30
+    assert run.last("paused")["step"] == 0
+    run.ask("resume")
+    assert run.train_here() == "finished"
+    assert adapter_digest(run) == adapter_digest(plain_run)
+
+
 def test_a_pause_between_micro_batches_leaves_no_trace_in_dropout(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +211,7 @@ def test_other_methods_learn_and_can_be_resumed(
 def test_full_weights_are_published_in_16_bit_and_load_again(place: Workplace) -> None:
     from workbench.engine.loading import load_base
     from workbench.engine.lora import full_tensors, load_full
+    from workbench.engine.tensorfile import TensorFile
 
     run = place.new_run(24, method="full", max_steps=2, learning_rate=1e-3)
     assert run.train_here() == "finished"
@@ -190,7 +219,7 @@ def test_full_weights_are_published_in_16_bit_and_load_again(place: Workplace) -
     stored = open_adapter(folder, place.key(run.adapter))
     base = load_base(place.model, method="lora")
     before = {name: tensor.clone() for name, tensor in full_tensors(base.model).items()}
-    load_full(base.model, stored.tensors)
+    load_full(base.model, TensorFile(stored.tensors))
     after = full_tensors(base.model)
     assert {str(tensor.dtype) for tensor in after.values()} == {"torch.bfloat16"}
     assert sum(not torch.equal(after[name], before[name]) for name in after) > len(after) // 2

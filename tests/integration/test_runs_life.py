@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from tests.fixtures.runs import FAKE_ENGINE, make_run, make_vault, start
+from workbench.cli.run import _lines as run_lines
 from workbench.errors import BadInput, Busy, NotFound
 from workbench.runs import steering
 from workbench.runs.follow import follow
 from workbench.runs.job import JobFolder, Process
 from workbench.runs.launch import launch
 from workbench.runs.listing import list_runs, show_run
-from workbench.runs.state import current_state
+from workbench.runs.state import RunState, current_state
 from workbench.vault.formats import SPEC
 from workbench.vault.sealed import open_blob
 from workbench.vault.store import Vault
@@ -150,6 +151,21 @@ def test_pause_frees_the_job_and_resume_goes_on_from_the_checkpoint(vault: Vault
     steps = [event["step"] for event in told if event["type"] == "step"]
     assert steps == list(range(1, 31)), "no step was done twice or left out"
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+
+
+def test_a_late_answer_is_told_while_it_is_waited_for(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering, "_DELAY_SECONDS", 0.3)
+    folder = make_run(vault, steps=5000, step_ms=10, deaf=1)
+    start(vault, folder)
+    wait_for_step(folder)
+    told: list[RunState] = []
+    state = steering.pause(vault.home, folder.name, wait_seconds=0.8, on_delay=told.append)
+    assert state.state == "pausing"
+    assert [each.state for each in told] == ["pausing"]
+    assert told[0].step >= 1
+    assert "run follow" in run_lines(show_run(vault.home, folder.name))[-1]
 
 
 def test_a_checkpoint_is_made_on_demand(vault: Vault) -> None:

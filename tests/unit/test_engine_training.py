@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import signal
 import sys
+import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -285,6 +287,35 @@ def test_the_control_file_is_not_read_all_the_time() -> None:
     for _ in range(1000):
         steering.check()
     assert counts["polls"] < 20
+
+
+def test_work_that_looks_up_from_nothing_is_abandoned() -> None:
+    steering, began = Steering(_Requests("pause")), time.monotonic()
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def work() -> None:
+        with steering.abandoning():
+            for _ in range(100):
+                # As libraries do: an interrupt is none of their own failures.
+                with contextlib.suppress(Exception):
+                    time.sleep(0.1)
+
+    with pytest.raises(Interrupted, match="pause"):
+        work()
+    assert time.monotonic() - began < 5
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_nothing_is_abandoned_unasked_nor_outside_the_block() -> None:
+    requests = _Requests("checkpoint")
+    steering = Steering(requests)
+    with steering.abandoning():
+        time.sleep(0.5)
+    assert steering.take_checkpoint_request()
+    requests.waiting = [Request("9", "pause")]
+    time.sleep(0.5)
+    with pytest.raises(Interrupted, match="pause"):
+        steering.check()
 
 
 def test_sigterm_means_stop() -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from workbench.adapters.annotating import tags_of
 from workbench.adapters.storage import open_adapter, read_manifest
 from workbench.durable import fsync_folder
 from workbench.errors import NotFound, VaultDamaged
@@ -88,4 +89,6 @@ def _shown(entry: Entry) -> dict[str, Any]:
         "dataset": record["dataset"],
         **{name: record[name] for name in copied},
         "asked_name": record.get("asked_name"),
+        "tags": tags_of(record),
+        "notes": str(record.get("notes", "")),
     }

@@ -17,9 +17,10 @@ from workbench.adapters.manifest import AdapterManifest
 from workbench.adapters.results import read_result
 from workbench.adapters.short_jobs import forget_owner, is_owned
 from workbench.adapters.storage import is_published, read_manifest
-from workbench.durable import STAGE_PREFIX
+from workbench.durable import STAGE_PREFIX, sweep_stages
 from workbench.errors import BadInput, Busy, NotFound, VaultDamaged
 from workbench.runs.job import JobFolder
+from workbench.runs.launch import no_run_in_the_making
 from workbench.runs.listing import list_runs
 from workbench.runs.state import RunState, current_state
 from workbench.runs.steering import remove_run
@@ -41,11 +42,13 @@ def register_finished(vault: Vault) -> list[Entry]:
 
     A name that was taken meanwhile gets a number: the entry's record then has `asked_name`. Runs
     whose adapter does not open are left for `vault verify` to show. Short jobs that nobody waits
-    for any more are swept.
+    for any more are swept, and so are keys that nothing uses.
 
     Raises:
         Busy: another process held the catalogue for too long.
     """
+    with contextlib.suppress(Busy):  # somebody makes a run just now; the next unlock sweeps
+        sweep_unused_keys(vault)
     known = {entry.object_id for entry in vault.catalogue.entries("run")}
     candidates = [state for state in list_runs(vault.home) if state.run not in known]
     _sweep_short_jobs(vault, candidates)
@@ -57,6 +60,39 @@ def register_finished(vault: Vault) -> list[Entry]:
         known = {entry.object_id for entry in vault.catalogue.entries("run")}
         found = [_register(vault, state) for state in reversed(waiting) if state.run not in known]
     return [entry for entry in found if entry is not None]
+
+
+def sweep_unused_keys(vault: Vault) -> list[str]:
+    """Shred the keys of runs and adapters that no folder and no entry names; return their ids.
+
+    A front door that is killed after it made a run's keys and before it published the run's folder
+    leaves such keys, and so does a run that is removed before it made its adapter.
+
+    Raises:
+        Busy: At once, when another front door is making a run.
+    """
+    if not (vault.runs_folder.is_dir() and vault.adapters_folder.is_dir()):
+        return []  # what they held may come back, and would need its keys
+    with no_run_in_the_making(vault):
+        sweep_stages(vault.runs_folder)
+        keys = {key for key in vault.key_ids() if key.startswith(("ru-", "ad-"))}
+        unused = keys - _named(vault)
+        # Nobody can say which adapter a run with a damaged specification was to make.
+        if unused and any(state.state == "damaged" for state in list_runs(vault.home)):
+            unused = {key for key in unused if not key.startswith("ad-")}
+        for key in sorted(unused):
+            vault.shred(key)
+    return sorted(unused)
+
+
+def _named(vault: Vault) -> set[str]:
+    """Return every id that the catalogue, a folder or a run's specification names."""
+    named = {entry.object_id for entry in vault.catalogue.entries()}
+    for folder in (vault.runs_folder, vault.adapters_folder):
+        named |= {path.name for path in folder.iterdir()}
+    for state in list_runs(vault.home):
+        named |= set(state.objects.values())
+    return named
 
 
 def _register(vault: Vault, state: RunState) -> Entry | None:

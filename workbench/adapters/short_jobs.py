@@ -19,7 +19,7 @@ from workbench.adapters.results import read_result
 from workbench.errors import BadInput, Busy, DoesNotFit, JobFailed, Refused, VaultDamaged
 from workbench.planning.probe import probe_hardware
 from workbench.runs.follow import follow
-from workbench.runs.launch import create_run, launch
+from workbench.runs.launch import create_run, launch, making_run
 from workbench.runs.protocol import Event, JobKind, RunSpec
 from workbench.runs.state import RunState
 from workbench.runs.steering import remove_run, stop
@@ -87,12 +87,14 @@ def awaited_job(
     """
     run_id = new_id("ru")
     with _owned(vault, run_id):
-        run_key = vault.new_key(run_id)
-        try:
-            folder = create_run(vault, _spec(run_id, job), job.sealed)
-        except BaseException:
-            vault.shred(run_id)
-            raise
+        spec = _spec(run_id, job)
+        with making_run(vault):
+            run_key = vault.new_key(run_id)
+            try:
+                folder = create_run(vault, spec, job.sealed)
+            except BaseException:
+                vault.shred(run_id)
+                raise
         try:
             keyed = [name for name in job.objects.values() if name.startswith(("ds-", "ad-"))]
             keys = [run_key, *(vault.key(name) for name in dict.fromkeys(keyed))]

@@ -20,7 +20,8 @@ from workbench.adapters.manifest import AdapterManifest
 from workbench.durable import make_private_folder
 from workbench.errors import NotFound, VaultDamaged
 from workbench.vault import formats
-from workbench.vault.sealed import DataKey, read_sealed, write_sealed
+from workbench.vault.ranged import SealedBytes
+from workbench.vault.sealed import DataKey, SealedFile, read_sealed, write_sealed
 
 ADAPTER_FILE = "adapter.sealed"
 MANIFEST_FILE = "manifest.sealed"
@@ -37,11 +38,18 @@ class SealedAdapter:
 
 @dataclass(frozen=True, repr=False)
 class StoredAdapter:
-    """An adapter in memory: peft's configuration and the bytes of its safetensors file."""
+    """An adapter: peft's configuration, and the bytes of its safetensors file where they lie.
+
+    After a full fine-tuning these bytes are a whole model, so they are read in parts.
+    """
 
     config: dict[str, Any]
-    tensors: bytes
+    tensors: SealedBytes | bytes
     sha256: str
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the bytes of the safetensors file in order."""
+        return iter([self.tensors]) if isinstance(self.tensors, bytes) else self.tensors.parts()
 
 
 class _Measured:
@@ -112,7 +120,7 @@ def read_manifest(folder: Path, key: DataKey) -> AdapterManifest:
         NotFound: the adapter was never published.
         VaultDamaged: the file does not verify.
     """
-    body = _open(folder / MANIFEST_FILE, key, formats.MANIFEST)[1]
+    body = _open(folder / MANIFEST_FILE, key, formats.MANIFEST).read()
     try:
         return AdapterManifest.from_json(json.loads(body))
     except ValueError as error:
@@ -122,23 +130,25 @@ def read_manifest(folder: Path, key: DataKey) -> AdapterManifest:
 
 
 def open_adapter(folder: Path, key: DataKey) -> StoredAdapter:
-    """Open weights and configuration, and check them against the manifest.
+    """Check every byte of the weights against the manifest; they are read again when wanted.
 
     Raises:
         NotFound: the adapter was never published.
         VaultDamaged: a file does not verify, or the weights are not those of the manifest.
     """
     manifest = read_manifest(folder, key)
-    meta, tensors = _open(folder / ADAPTER_FILE, key, formats.ADAPTER)
-    digest = hashlib.sha256(tensors).hexdigest()
-    config = meta.get("config")
-    if digest != manifest.sha256 or not isinstance(config, dict):
+    sealed = _open(folder / ADAPTER_FILE, key, formats.ADAPTER)
+    digest = hashlib.sha256()
+    for chunk in sealed.chunks():
+        digest.update(chunk)
+    config = sealed.meta.get("config")
+    if digest.hexdigest() != manifest.sha256 or not isinstance(config, dict):
         raise VaultDamaged(
             "An adapter's weights are not the ones its manifest names.",
             hint="If its run was interrupted while publishing, resume the run.",
             code="adapter_mismatch",
         )
-    return StoredAdapter(config=config, tensors=tensors, sha256=digest)
+    return StoredAdapter(config=config, tensors=SealedBytes(sealed), sha256=manifest.sha256)
 
 
 def is_published(folder: Path) -> bool:
@@ -146,11 +156,10 @@ def is_published(folder: Path) -> bool:
     return (folder / MANIFEST_FILE).is_file() and (folder / ADAPTER_FILE).is_file()
 
 
-def _open(path: Path, key: DataKey, form: str) -> tuple[Mapping[str, Any], bytes]:
+def _open(path: Path, key: DataKey, form: str) -> SealedFile:
     if not path.is_file():
         raise NotFound(
             "The adapter has no published weights.",
             hint="`workbench run list` shows whether its run has finished.",
         )
-    sealed = read_sealed(path, key, form)
-    return sealed.meta, sealed.read()
+    return read_sealed(path, key, form)

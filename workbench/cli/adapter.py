@@ -25,6 +25,16 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, parents=[common], help=text)
         action.add_argument("name", metavar="A")
         action.set_defaults(handler=handler)
+    tag = actions.add_parser("tag", parents=[common], help="tags and a note, to find it by")
+    tag.add_argument("name", metavar="A")
+    tag.add_argument("--add", nargs="+", default=[], metavar="TAG")
+    tag.add_argument("--remove", nargs="+", default=[], metavar="TAG")
+    tag.add_argument("--note", metavar="TEXT", help="in place of the note before; empty: none")
+    tag.set_defaults(handler=_tag)
+    compare = actions.add_parser("compare", parents=[common], help="two adapters side by side")
+    compare.add_argument("first", metavar="A")
+    compare.add_argument("second", metavar="B")
+    compare.set_defaults(handler=_compare)
 
 
 def _list(options: argparse.Namespace, console: Console) -> None:
@@ -32,12 +42,19 @@ def _list(options: argparse.Namespace, console: Console) -> None:
 
     found = list_adapters(unlock(options))
     rows = [
-        [d["adapter"], d["base"]["name"], d["method"], str(d["rank"]), size(d["bytes"])]
+        [
+            d["adapter"],
+            d["base"]["name"],
+            d["method"],
+            str(d["rank"]),
+            size(d["bytes"]),
+            ", ".join(d["tags"]),
+        ]
         for d in found
     ]
     console.result(
         {"adapters": found},
-        table(rows, ("ADAPTER", "BASE", "METHOD", "RANK", "SIZE"))
+        table(rows, ("ADAPTER", "BASE", "METHOD", "RANK", "SIZE", "TAGS"))
         if rows
         else ["The library is empty. Train an adapter with `workbench train`."],
     )
@@ -66,3 +83,31 @@ def _remove(options: argparse.Namespace, console: Console) -> None:
 
     remove_adapter(unlock(options), options.name)
     console.result({"removed": options.name}, [f"Removed {options.name}; its key was shredded."])
+
+
+def _tag(options: argparse.Namespace, console: Console) -> None:
+    from workbench.adapters.annotating import note_adapter, tag_adapter
+
+    vault = unlock(options)
+    tags = tag_adapter(vault, options.name, add=options.add, remove=options.remove)
+    if options.note is not None:
+        note_adapter(vault, options.name, options.note)
+    console.result(
+        {"adapter": options.name, "tags": tags},
+        [f"{options.name}: {', '.join(tags) or 'no tags'}"],
+    )
+
+
+def _compare(options: argparse.Namespace, console: Console) -> None:
+    from workbench.adapters.comparing import compare_adapters
+
+    document = compare_adapters(unlock(options), options.first, options.second)
+    lines = [
+        f"{'the same' if document['same_base'] else 'different'} base, "
+        f"{'the same' if document['same_dataset'] else 'different'} dataset"
+    ]
+    for part in ("facts", "recipe", "metrics"):
+        rows = [[key, *map(str, pair)] for key, pair in document[part].items()]
+        if rows:
+            lines += ["", *table(rows, (part.upper(), *document["adapters"]))]
+    console.result(document, lines)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import home_of, unlock
 from workbench.cli.console import Console, table
 from workbench.cli.train import show_event
 from workbench.vault.home import check_home
 from workbench.wording import duration
+
+if TYPE_CHECKING:
+    from workbench.runs.state import RunState
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -70,6 +73,12 @@ def _lines(document: dict[str, Any]) -> list[str]:
             + (f", loss {loss:.3f}" if loss is not None else "")
             + (f", {duration(eta)} to go" if eta and document["state"] == "running" else "")
         )
+    if document["state"] in ("pausing", "stopping"):
+        verb = "pause" if document["state"] == "pausing" else "stop"
+        lines.append(
+            f"It was asked to {verb} and does so when the work at hand can be left: "
+            f"`workbench run follow {document['run']}` waits for it."
+        )
     if document["state"] in ("crashed", "paused"):
         lines.append(f"Go on with `workbench run resume {document['run']}`.")
     return lines
@@ -102,14 +111,23 @@ def _steer(options: argparse.Namespace, console: Console, verb: str) -> None:
 
     home = _checked_home(options)
     folder = find_run(home, options.run)
+    told = show_run(home, folder.name)
+
+    def delayed(state: RunState) -> None:
+        place = f"at step {state.step} of {state.steps}" if state.steps else "not training yet"
+        console.say(f"{state.run} is {place} and has not answered yet; waiting for it.")
+
     if verb == "pause":
-        steering.pause(home, folder.name)
+        steering.pause(home, folder.name, on_delay=delayed)
     elif verb == "stop":
-        steering.stop(home, folder.name)
+        steering.stop(home, folder.name, on_delay=delayed)
     else:
-        steering.checkpoint(home, folder.name)
+        steering.checkpoint(home, folder.name, on_delay=delayed)
     document = show_run(home, folder.name)
-    console.result(document, _lines(document))
+    lines = _lines(document)
+    if verb == "checkpoint" and document["checkpoints"] == told["checkpoints"]:
+        lines.append("The checkpoint is not written yet; the run was asked and will write it.")
+    console.result(document, lines)
 
 
 def _pause(options: argparse.Namespace, console: Console) -> None:

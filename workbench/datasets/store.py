@@ -233,6 +233,15 @@ class SealedDataset:
         for batch in self.batches(split):
             yield from records_from_batch(batch, self.kind)
 
+    def batch_rows(self, split: str) -> list[int]:
+        """Return the rows of each of the split's batches, in order.
+
+        Raises:
+            NotFound: The dataset has no such split (code `no_such_split`).
+        """
+        self._check_split(split)
+        return [batch.rows for batch in self._batches if batch.part == split]
+
     def page(self, split: str, offset: int, count: int) -> pa.Table:
         """Return rows `offset` .. `offset + count` of a split; only their batches are opened."""
         self._check_split(split)

@@ -8,13 +8,15 @@ place; its message stays unsaid, because messages quote what they stumble over.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
+import os
 import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from workbench.airgap.landlock import LandlockPaths
 from workbench.airgap.leaks import describe, guard_tracebacks
@@ -108,8 +110,10 @@ def _take_turn(session: Session) -> None:
     with queue.turn(on_wait=lambda ahead: _ignore(told("queued", position=ahead)),
                     gives_up=gives_up) as ours:  # fmt: skip
         if ours:
-            import_libraries()
-            importlib.import_module(_JOBS[session.spec.kind]).run(session)
+            with steering.abandoning():
+                import_libraries()
+                job = importlib.import_module(_JOBS[session.spec.kind])
+            job.run(session)
         else:
             steering.check()
 
@@ -143,5 +147,17 @@ def _hush() -> None:
     )
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process at once.
+
+    Taking the interpreter and its libraries apart takes a second, more on a busy machine, in which
+    a GPU's memory is still held; everything that was to be kept is on the disk by now.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

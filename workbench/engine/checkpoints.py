@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
 from workbench.durable import make_private_folder, sweep_stages
-from workbench.engine.tensorfile import stream_tensors, tensor_bytes
+from workbench.engine.tensorfile import TensorFile, stream_tensors, tensor_bytes
 from workbench.errors import DoesNotFit, VaultDamaged
 from workbench.vault import formats
+from workbench.vault.ranged import SealedBytes
 from workbench.vault.sealed import DataKey, read_sealed, write_sealed
 from workbench.wording import size
 
@@ -39,10 +39,10 @@ class DiskFull(DoesNotFit):
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """What was read back: tensors by name and the counters."""
+    """What was read back: tensors by name, read from the disk as they are wanted, and counters."""
 
     step: int
-    tensors: dict[str, Tensor]
+    tensors: TensorFile
     state: dict[str, Any]
 
 
@@ -89,13 +89,15 @@ class Checkpoints:
         return path.stat().st_size
 
     def read(self, step: int) -> Checkpoint:
-        """Open one checkpoint.
+        """Verify every byte of one checkpoint and open it.
 
         Raises:
             VaultDamaged: It is missing or does not verify.
         """
         sealed = read_sealed(self._path(step), self._key, formats.CHECKPOINT)
-        return Checkpoint(step, safetensors.torch.load(sealed.read()), sealed.meta)
+        data = SealedBytes(sealed)
+        data.verify()
+        return Checkpoint(step, TensorFile(data), sealed.meta)
 
     def newest(self) -> Checkpoint | None:
         """Open the newest checkpoint that verifies; None when there is none at all.

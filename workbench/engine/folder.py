@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
 from workbench.adapters.storage import StoredAdapter
@@ -24,6 +23,7 @@ from workbench.engine.merging import (
     replaced_weights,
 )
 from workbench.engine.sides import OpenedAdapter, Sides
+from workbench.engine.tensorfile import TensorFile
 from workbench.exports.contract import ExportRequest
 from workbench.models.codec import TextCodec
 from workbench.models.selection import TEMPLATE_FILE
@@ -46,7 +46,8 @@ def write_peft_folder(out: Path, stored: StoredAdapter, base_name: str) -> None:
         out: An existing folder.
         base_name: Stands in the configuration where peft would put a local path.
     """
-    (out / ADAPTER_TENSORS).write_bytes(stored.tensors)
+    with (out / ADAPTER_TENSORS).open("wb") as sink:
+        sink.writelines(stored.parts())
     config = dict(stored.config) | {"base_model_name_or_path": base_name, "inference_mode": True}
     config["target_modules"] = sorted(config.get("target_modules") or [])
     _write_json(out / ADAPTER_CONFIG, config)
@@ -103,13 +104,8 @@ def merge_plan(
         Refused: the adapter cannot be merged.
     """
     if adapter.manifest.method == "full":
-        tensors = safetensors.torch.load(adapter.stored.tensors)
-        wanted = set(tensors)
-        embedding = tensors.get("model.embed_tokens.weight")
-        if embedding is not None and "lm_head.weight" not in tensors:
-            # Tied: some bases store the same weight a second time.
-            tensors["lm_head.weight"] = embedding
-        return replaced_weights(tensors), wanted
+        tensors = TensorFile(adapter.stored.tensors)
+        return replaced_weights(tensors), set(tensors)
     deltas = lora_deltas(adapter.stored)
     exact = request.base == "exact"
     quantised = dict(nf4.four_bit_layers(sides.model)) if exact else {}

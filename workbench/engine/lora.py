@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MethodType
 from typing import Any
 
-import safetensors.torch
 import torch
 from peft import (
     LoraConfig,
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from workbench.adapters.storage import StoredAdapter
 from workbench.engine.loading import decoder_layers, inner
+from workbench.engine.tensorfile import TensorFile, outlines
 from workbench.errors import BadInput, VaultDamaged
 from workbench.recipe import Recipe
 
@@ -130,7 +130,7 @@ def load_adapter(model: Any, stored: StoredAdapter, name: str) -> PeftModel:
         wrapped = model
     else:
         wrapped = get_peft_model(model, lora, adapter_name=name)
-    restore_adapter(wrapped, safetensors.torch.load(stored.tensors), name)
+    restore_adapter(wrapped, TensorFile(stored.tensors), name)
     wrapped.set_adapter(name)
     wrapped.requires_grad_(False)
     wrapped.eval()
@@ -143,9 +143,7 @@ def restore_adapter(model: PeftModel, tensors: Mapping[str, Tensor], name: str =
     Raises:
         VaultDamaged: Names or shapes are not those of the adapter.
     """
-    own = adapter_tensors(model, name)
-    same = own.keys() == tensors.keys() and all(own[key].shape == tensors[key].shape for key in own)
-    if not same:
+    if _shapes(adapter_tensors(model, name)) != _shapes(tensors):
         raise VaultDamaged(
             "The stored adapter does not fit this base model.",
             hint="It belongs to another model, or its files were changed.",
@@ -159,23 +157,26 @@ def full_tensors(model: Any) -> dict[str, Tensor]:
     return dict(sorted((name, p.detach()) for name, p in inner(model).named_parameters()))
 
 
-def load_full(model: Any, tensors: bytes | Mapping[str, Tensor]) -> None:
-    """Overwrite all weights of the model with those of a full fine-tuning.
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(outline.shape) for name, outline in outlines(tensors).items()}
+
+
+def load_full(model: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Overwrite all weights of the model with those of a full fine-tuning, one at a time.
 
     Raises:
         VaultDamaged: Names or shapes are not those of the model.
     """
-    found = safetensors.torch.load(tensors) if isinstance(tensors, bytes) else tensors
     own = full_tensors(model)
-    if own.keys() != found.keys() or any(own[key].shape != found[key].shape for key in own):
+    if _shapes(own) != _shapes(tensors):
         raise VaultDamaged(
             "The stored weights do not fit this base model.",
             hint="They belong to another model, or their files were changed.",
             code="adapter_mismatch",
         )
     with torch.no_grad():
-        for key, tensor in own.items():
-            tensor.copy_(found[key])
+        for key, tensor in tensors.items():
+            own[key].copy_(tensor)
 
 
 def _stable(value: Any) -> Any:

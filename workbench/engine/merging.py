@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from workbench.adapters.storage import StoredAdapter
 from workbench.engine import nf4
+from workbench.engine.tensorfile import TensorFile
 from workbench.errors import InternalError, Refused
 
 _PREFIX = "base_model.model."
 _BFLOAT16_BYTES = 2
+_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def lora_deltas(stored: StoredAdapter) -> dict[str, LoraDelta]:
     config = stored.config
     if config.get("alpha_pattern") or config.get("modules_to_save") or config.get("lora_bias"):
         raise _unmergeable()
-    tensors = safetensors.torch.load(stored.tensors)
+    tensors = dict(TensorFile(stored.tensors))
     deltas: dict[str, LoraDelta] = {}
     taken = 0
     for key, down in tensors.items():
@@ -109,10 +110,14 @@ def faithful_weights(
 
 
 def replaced_weights(tensors: Mapping[str, Tensor]) -> Callable[[str, Tensor], Tensor]:
-    """Return the trained tensor for each name, for a full fine-tuning; others stay."""
+    """Return the trained tensor for each name, for a full fine-tuning; others stay.
+
+    Where input and output embeddings are one weight, some bases store it under both names.
+    """
+    same = {_HEAD: _EMBEDDING} if _EMBEDDING in tensors and _HEAD not in tensors else {}
 
     def replaced(name: str, original: Tensor) -> Tensor:
-        return tensors.get(name, original)
+        return tensors.get(same.get(name, name), original)
 
     return replaced
 

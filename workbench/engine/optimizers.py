@@ -103,7 +103,7 @@ class WeightUpdater:
                 hint="Start the training again.",
                 code="checkpoint_mismatch",
             )
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
+        for name, tensor in tensors.items():  # in the order of the file they may come from
+            own[name].copy_(tensor)
         for _, parameter in self._named:
             self._optimizer.state[parameter]["step"] = updates

@@ -14,7 +14,7 @@ from torch import Tensor
 from workbench.adapters.manifest import AdapterManifest, BaseRecord, DatasetRecord
 from workbench.adapters.storage import SealedAdapter, seal_adapter
 from workbench.engine.session import Session
-from workbench.engine.tensorfile import stream_tensors
+from workbench.engine.tensorfile import outlines, stream_tensors
 from workbench.recipe import Recipe
 
 _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "qlora-workbench")
@@ -60,7 +60,7 @@ def publish(
         rank=0 if full else recipe.rank,
         alpha=0 if full else recipe.alpha,
         targets=() if full else tuple(config["target_modules"]),
-        parameters=sum(tensor.numel() for tensor in tensors.values()),
+        parameters=sum(outline.numel() for outline in outlines(tensors).values()),
         base=BaseRecord(
             sealed["model"]["object_id"],
             sealed["model"]["name"],

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from workbench.adapters.manifest import AdapterManifest
 from workbench.adapters.storage import StoredAdapter, open_adapter, read_manifest
 from workbench.engine.loading import LoadedBase, Method
 from workbench.engine.lora import full_tensors, load_adapter, load_full
+from workbench.engine.tensorfile import TensorFile
 from workbench.errors import Refused
 from workbench.vault.sealed import DataKey
 
@@ -115,9 +117,23 @@ class Sides:
             self.model.set_adapter(object_id)
             yield self.model
             return
-        kept: dict[str, Tensor] = {k: t.clone() for k, t in full_tensors(self.model).items()}
+        kept = {name: _narrow(tensor) for name, tensor in full_tensors(self.model).items()}
         try:
-            load_full(self.model, self._full[object_id].tensors)
+            self.become(object_id)
             yield self.model
         finally:
             load_full(self.model, kept)
+
+    def become(self, object_id: str) -> Any:
+        """Return the model with one adapter applied for good: the base's weights are not kept."""
+        if object_id in self._full:
+            load_full(self.model, TensorFile(self._full[object_id].tensors))
+        else:
+            self.model.set_adapter(object_id)
+        return self.model
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    """Return a copy in bfloat16 if that loses nothing: bases are loaded from 16 bits."""
+    narrow = tensor.bfloat16()
+    return narrow if torch.equal(narrow.to(tensor.dtype), tensor) else tensor.clone()

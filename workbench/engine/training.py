@@ -127,8 +127,11 @@ class Training:
 
         Args:
             choose_threads: Given a piece of work to time, returns the number of threads.
+
+        Raises:
+            Interrupted: A pause or stop was asked for; nothing was saved, nothing is lost.
         """
-        with untouched_random():
+        with self._steering.abandoning(), untouched_random():
             self._pressure.relieved(self._hardest)
             self._updater.forget()
             if self._course.validation:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from workbench.errors import BadInput, DoesNotFit
 from workbench.runs.job import LOCK_VARIABLE, PATHS_VARIABLE, JobFolder, record_process
 from workbench.runs.protocol import RunSpec
 from workbench.vault.formats import SPEC
+from workbench.vault.locking import hold
 from workbench.vault.sealed import JSON, DataKey, seal_blob, to_json_bytes
 
 if TYPE_CHECKING:
@@ -29,6 +31,34 @@ _PIPE_BYTES = 64 * 1024
 _LEAVING_SECONDS = 10.0
 
 
+@contextlib.contextmanager
+def making_run(vault: Vault) -> Iterator[None]:
+    """Keep keys from being swept from before they are made until a run's folder names them.
+
+    Any number of front doors may be at it, and it may be nested; see `no_run_in_the_making`.
+
+    Raises:
+        Busy: A sweep took longer than the wait.
+    """
+    with hold(_making_lock(vault), shared=True):
+        yield
+
+
+@contextlib.contextmanager
+def no_run_in_the_making(vault: Vault) -> Iterator[None]:
+    """Hold off whoever would make a run: within the block every run's keys are in its folder.
+
+    Raises:
+        Busy: At once, when somebody is making a run.
+    """
+    with hold(_making_lock(vault), wait=0.0):
+        yield
+
+
+def _making_lock(vault: Vault) -> Path:
+    return vault.locks_folder / "making-run.lock"
+
+
 def create_run(vault: Vault, spec: RunSpec, sealed: Mapping[str, JSON]) -> Path:
     """Make the run's folder, whole or not at all, and return it.
 
@@ -38,9 +68,9 @@ def create_run(vault: Vault, spec: RunSpec, sealed: Mapping[str, JSON]) -> Path:
     Raises:
         FileExistsError: there is a run with this id.
     """
-    key = vault.key(spec.run) if spec.run in vault.key_ids() else vault.new_key(spec.run)
     target = vault.runs_folder / spec.run
-    with staged_folder(target) as stage:
+    with making_run(vault), staged_folder(target) as stage:
+        key = vault.key(spec.run) if spec.run in vault.key_ids() else vault.new_key(spec.run)
         folder = JobFolder(stage)
         line = json.dumps(spec.to_json(), separators=(",", ":"), allow_nan=False)
         publish_bytes(folder.spec_file, line.encode("ascii"))

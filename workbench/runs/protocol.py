@@ -199,7 +199,9 @@ class EventWriter:
             OSError: the disk is full or failing; the next write closes what was torn.
         """
         moment = round(time.time(), 3)
-        head = {"v": VERSION, "seq": self._sequence + 1, "t": moment, "type": type}
+        # Counted first: a job that is interrupted in here leaves a number out, and repeats none.
+        self._sequence += 1
+        head = {"v": VERSION, "seq": self._sequence, "t": moment, "type": type}
         clash = head.keys() & fields.keys()
         if clash:
             raise BadInput(f"An event's field may not be called {min(clash)}.", code="not_plain")
@@ -207,12 +209,15 @@ class EventWriter:
         if self._torn:
             line = b"\n" + line
         written = 0
-        while written < len(line):
-            # Set before each write: a part of the line may land even when the call fails.
-            self._torn = True
-            written += os.write(self._descriptor, line[written:])
+        try:
+            while written < len(line):
+                # Set before each write: a part of the line may land even when the call fails.
+                self._torn = True
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            self._sequence -= 1
+            raise
         self._torn = False
-        self._sequence += 1
         if type in _SYNCED_TYPES:
             os.fsync(self._descriptor)
         return {**head, **fields}

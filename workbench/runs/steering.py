@@ -34,6 +34,10 @@ _KEYED_KINDS = ("ru-", "ds-", "ad-")
 _PAUSE_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _TERM_SECONDS = 10.0
+# A command that is not answered by then is worth a word while it is waited for.
+_DELAY_SECONDS = 5.0
+
+OnDelay = Callable[[RunState], None]
 
 
 def _send(folder: JobFolder, command: Command) -> None:
@@ -46,19 +50,37 @@ def _send(folder: JobFolder, command: Command) -> None:
     folder.control().send(command)
 
 
-def pause(home: Path, run: str, *, wait_seconds: float = _PAUSE_SECONDS) -> RunState:
+def pause(
+    home: Path,
+    run: str,
+    *,
+    wait_seconds: float = _PAUSE_SECONDS,
+    on_delay: OnDelay | None = None,
+) -> RunState:
     """Ask the job to checkpoint and leave the device; return the state once it has, or so far.
+
+    Args:
+        on_delay: Told where the run stands when the answer takes more than 5 seconds.
 
     Raises:
         NotFound: no such run. BadInput: code `not_running`.
     """
     folder = JobFolder(find_run(home, run))
     _send(folder, "pause")
-    return wait_until(folder.path, lambda state: state.is_over, wait_seconds)
+    return wait_until(folder.path, lambda state: state.is_over, wait_seconds, on_delay)
 
 
-def checkpoint(home: Path, run: str, *, wait_seconds: float = _PAUSE_SECONDS) -> RunState:
+def checkpoint(
+    home: Path,
+    run: str,
+    *,
+    wait_seconds: float = _PAUSE_SECONDS,
+    on_delay: OnDelay | None = None,
+) -> RunState:
     """Ask the job for a checkpoint now; return the state once it is written, or so far.
+
+    Args:
+        on_delay: Told where the run stands when the answer takes more than 5 seconds.
 
     Raises:
         NotFound: no such run. BadInput: code `not_running`.
@@ -70,6 +92,7 @@ def checkpoint(home: Path, run: str, *, wait_seconds: float = _PAUSE_SECONDS) ->
         folder.path,
         lambda state: state.is_over or state.checkpoints > before.checkpoints,
         wait_seconds,
+        on_delay,
     )
 
 
@@ -79,6 +102,7 @@ def stop(
     *,
     grace_seconds: float = _STOP_SECONDS,
     term_seconds: float = _TERM_SECONDS,
+    on_delay: OnDelay | None = None,
 ) -> RunState:
     """End a run for good and return its last state; a finished run stays as it is.
 
@@ -94,7 +118,7 @@ def stop(
         folder.control().send("stop")
         if grace_seconds <= 0:
             return current_state(folder.path)
-        state = wait_until(folder.path, lambda state: state.is_over, grace_seconds)
+        state = wait_until(folder.path, lambda state: state.is_over, grace_seconds, on_delay)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if state.is_over or not _signal_group(folder, number):
                 break
@@ -135,9 +159,22 @@ def _mark_stopped(folder: JobFolder) -> RunState:
 
 
 def wait_until(
-    run_folder: Path, until: Callable[[RunState], bool], seconds: float | None = None
+    run_folder: Path,
+    until: Callable[[RunState], bool],
+    seconds: float | None = None,
+    on_delay: OnDelay | None = None,
 ) -> RunState:
-    """Wait until the run's state is wanted or the time is up; return the state of that moment."""
+    """Wait until the run's state is wanted or the time is up; return the state of that moment.
+
+    Args:
+        on_delay: Told the state once, when 5 seconds were not enough.
+    """
+    if on_delay is not None and (seconds is None or seconds > _DELAY_SECONDS):
+        state = follow(run_folder, until=until, timeout_seconds=_DELAY_SECONDS)
+        if until(state):
+            return state
+        on_delay(state)
+        seconds = None if seconds is None else seconds - _DELAY_SECONDS
     return follow(run_folder, until=until, timeout_seconds=seconds)
 
 

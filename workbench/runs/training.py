@@ -13,26 +13,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.datasets.sampling import sample_split
 from workbench.datasets.store import SealedDataset
 from workbench.errors import BadInput, DoesNotFit, NotFound, UsageError
 from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
 from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
 from workbench.planning.probe import probe_hardware
-from workbench.runs.launch import create_run, launch
+from workbench.runs.launch import create_run, launch, making_run
 from workbench.runs.protocol import RunSpec
 from workbench.vault.ids import new_id
 from workbench.wording import size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from workbench.datasets.records import Record
     from workbench.recipe import Recipe
     from workbench.vault.catalogue import Entry
     from workbench.vault.store import Vault
 
 # As datasets are named: what no terminal, file system or model card takes for something else.
 _NAME = re.compile(r"\w[\w .+-]{0,99}")
-# Tokenising a million records to plan a run would take minutes; this many tell enough.
+# Reading and tokenising a million records to plan a run would take minutes; this many tell enough.
 _SAMPLED_RECORDS = 4096
+_SAMPLED_BATCHES = 32
 # A checkpoint holds the trained parameters and the optimizer's two moments, at most in 32 bits.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
 # Two last ones, the best, and the one being written; and the published adapter beside them.
@@ -88,7 +93,6 @@ def start_training(
     _check_disk(vault.home, chosen)
 
     run_id, adapter_id = new_id("ru"), new_id("ad")
-    run_key, adapter_key = vault.new_key(run_id), vault.new_key(adapter_id)
     spec = RunSpec(
         run=run_id,
         kind="train",
@@ -108,7 +112,9 @@ def start_training(
         "recipe": settled(recipe, chosen).to_json(),
         "plan": chosen.to_json(),
     }
-    folder = create_run(vault, spec, sealed)
+    with making_run(vault):
+        run_key, adapter_key = vault.new_key(run_id), vault.new_key(adapter_id)
+        folder = create_run(vault, spec, sealed)
     vault.audit.append("training_started", {"run": run_id, **spec.objects})
     launch(
         folder,
@@ -154,14 +160,15 @@ def weights_paths(vault: Vault, base: Entry) -> list[Path]:
 def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
     """Return how many records the train split has and how long they are in the model's tokens.
 
-    Large datasets are sampled evenly by batch and their tokens extrapolated; the run counts
-    exactly.
+    Of large datasets 4,096 records from 32 batches are read. Their `tokens` are then an estimate
+    (the sample's mean for every record), and `longest` is the longest of the sample and of the
+    records that take most bytes in those batches: another batch may hold a longer one. The run
+    itself encodes every record, counts exactly, and tells which ones its context leaves out.
 
     Raises:
         BadInput: The train split is empty, or the chat template refuses every record.
     """
     codec = TextCodec.open(model_folder(vault, base.object_id))
-    lengths: list[int] = []
     with SealedDataset.open(dataset_path(vault, data), vault.key(data.object_id)) as opened:
         rows = opened.splits.get("train", 0)
         if rows == 0:
@@ -170,27 +177,27 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
                 hint="Import it again with smaller shares for validation and test.",
                 code="empty_split",
             )
-        stride = max(1, rows // _SAMPLED_RECORDS)
-        for position, record in enumerate(opened.records("train")):
-            if position % stride:
-                continue
-            turns = [(turn.role, turn.content) for turn in record.messages]
-            try:
-                encoded = (
-                    codec.encode_chat(turns) if turns else codec.encode_text(record.text or "")
-                )
-            except BadInput:  # the template refuses it; the run leaves it out and counts it
-                continue
-            lengths.append(len(encoded.ids))
+        sample = sample_split(opened, "train", rows=_SAMPLED_RECORDS, batches=_SAMPLED_BATCHES)
+    lengths = list(_token_counts(codec, sample.spread))
     if not lengths:
         raise BadInput(
             f"The model's chat template refuses the records of {data.name}.",
             hint="See how one looks: `workbench dataset preview --masks --model`.",
             code="no_records",
         )
-    return DatasetLength(
-        records=rows, tokens=sum(lengths) * rows // len(lengths), longest=max(lengths)
-    )
+    longest = max([*lengths, *_token_counts(codec, sample.longest)])
+    return DatasetLength(records=rows, tokens=sum(lengths) * rows // len(lengths), longest=longest)
+
+
+def _token_counts(codec: TextCodec, records: Iterable[Record]) -> Iterator[int]:
+    """Yield the tokens of each record that the chat template takes; the run counts the others."""
+    for record in records:
+        turns = [(turn.role, turn.content) for turn in record.messages]
+        try:
+            encoded = codec.encode_chat(turns) if turns else codec.encode_text(record.text or "")
+        except BadInput:
+            continue
+        yield len(encoded.ids)
 
 
 def _note_tokens(vault: Vault, base: Entry, data: Entry, lengths: DatasetLength) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import ClassVar, cast
 
 from textual import events, on
@@ -42,7 +43,7 @@ class WorkbenchApp(App[int]):
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH: ClassVar = ["styles.tcss", "styles/home.tcss"]
+    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).with_name("styles").glob("*.tcss"))]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [

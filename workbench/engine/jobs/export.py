@@ -144,10 +144,12 @@ class _Job:
             wanted,
             on_tensor=self._report("merging"),
         )
-        reference = self._observe_adapter(examples)
+        # What comes next needs the memory, so the base's own weights are not kept beside these.
+        tuned = self.sides.become(self.adapter.object_id)
+        reference = observe(tuned, examples, progress=self._report("observing"))
         device = self.sides.loaded.device
-        del change
-        self.sides = None  # type: ignore[assignment]  # the memory is needed for the merged model
+        del change, tuned
+        self.sides = None  # type: ignore[assignment]
         gc.collect()
         model = AutoModelForCausalLM.from_pretrained(
             str(self.stage),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from workbench.models.codec import TextCodec
 from workbench.recipe import Recipe
 
 _MOST_GPU_HOST_THREADS = 8  # the host only feeds the device
+# What the names of a checkpoint's tensors begin with.
+_WEIGHTS, _OPTIMIZER, _RANDOM = "weights/", "optimizer/", "random/"
 
 
 def run(session: Session) -> None:
@@ -51,7 +54,9 @@ def run(session: Session) -> None:
     checkpoints = Checkpoints(session.job.checkpoints_folder, session.key(session.spec.run))
     job = None
     try:
-        job = TrainJob.open(session, checkpoints)
+        # Until the first step all there is can be had again: a pause waits for none of it.
+        with session.steering.abandoning():
+            job = TrainJob.open(session, checkpoints)
         job.train()
     except Interrupted as interruption:
         stop = interruption.ending == "stop"
@@ -127,13 +132,13 @@ class TrainJob:
                 hint="Start a new run; the old one's adapter cannot be continued on them.",
                 code="checkpoint_mismatch",
             )
-        parts = _split(checkpoint.tensors)
+        stored = checkpoint.tensors
         if self.recipe.method == "full":
-            load_full(self.model, parts["weights"])
+            load_full(self.model, stored.under(_WEIGHTS))
         else:
-            restore_adapter(self.model, parts["weights"])
-        self.updater.restore(parts["optimizer"], state["updates"])
-        restore_random(parts["random"])
+            restore_adapter(self.model, stored.under(_WEIGHTS))
+        self.updater.restore(stored.under(_OPTIMIZER), state["updates"])
+        restore_random(stored.under(_RANDOM))
         progress = Progress.from_json(state["progress"])
         torch.set_num_threads(progress.threads)
         recompute_layers(self.model, progress.recomputed)
@@ -167,10 +172,9 @@ class TrainJob:
         progress = self.progress
         best = progress.best_step
         # A damaged newest checkpoint may have sent the run back to before its best one was pruned.
-        if best in (-1, progress.step) or best not in self.checkpoints.steps():
-            tensors = self._weights()
-        else:
-            tensors = _split(self.checkpoints.read(best).tensors)["weights"]
+        tensors: Mapping[str, Tensor] = self._weights()
+        if best not in (-1, progress.step) and best in self.checkpoints.steps():
+            tensors = self.checkpoints.read(best).tensors.under(_WEIGHTS)
         metrics = self._metrics()
         full = self.recipe.method == "full"
         publish(
@@ -221,14 +225,14 @@ class TrainJob:
 
     def _save(self, best: bool) -> None:
         parts = {
-            "weights": self._weights(),
-            "optimizer": self.updater.tensors(),
-            "random": random_states(),
+            _WEIGHTS: self._weights(),
+            _OPTIMIZER: self.updater.tensors(),
+            _RANDOM: random_states(),
         }
         progress = self.progress
         size = self.checkpoints.write(
             progress.step,
-            {f"{part}/{name}": t for part, found in parts.items() for name, t in found.items()},
+            {part + name: t for part, found in parts.items() for name, t in found.items()},
             {
                 "progress": progress.to_json(),
                 "updates": self.updater.updates,
@@ -253,14 +257,6 @@ def _recomputed(recipe: Recipe, base: LoadedBase) -> int:
     told = {"all": base.facts.layers, "none": 0, "auto": 0}
     count = told[recipe.recompute] if isinstance(recipe.recompute, str) else recipe.recompute
     return min(count, base.facts.layers)
-
-
-def _split(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "random": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        parts[part][rest] = tensor
-    return parts
 
 
 def _measured_course(session: Session, recipe: Recipe) -> Course:
