@@ -69,6 +69,7 @@ _DETAILS = {
     "ENOSYS": "this kernel does not have it (ENOSYS)",
     "EOPNOTSUPP": "this kernel has it switched off (EOPNOTSUPP)",
     "EINVAL": "the kernel refused it (EINVAL)",
+    "diagnostic": "",
     "timeout": "the trial did not answer in time",
 }
 
@@ -92,9 +93,10 @@ def tell_layers(protection: Protection) -> list[ToldLayer]:
 def _tell(name: str, layer: Layer) -> ToldLayer:
     words = WORDS.get(name, LayerWords(name, "", ""))
     means = words.does if layer.state == "active" else words.absent
-    return ToldLayer(
-        words.title, layer.state, GLYPHS[layer.state], detail_words(layer.detail), means
-    )
+    detail = detail_words(layer.detail)
+    if name == "self_test" and layer.state == "active" and detail == layer.detail:
+        detail = f"every way out answered {detail}" if detail else ""
+    return ToldLayer(words.title, layer.state, GLYPHS[layer.state], detail, means)
 
 
 def detail_words(detail: str) -> str:
@@ -105,6 +107,8 @@ def detail_words(detail: str) -> str:
         return "a way out was found: " + detail[8:].replace(":", ", ")
     if detail.startswith("already-shut:"):
         return f"shut before it started ({detail[13:]})"
+    if detail.startswith("exit:"):
+        return f"the trial ended at once ({detail})"
     return _DETAILS.get(detail, detail)
 
 
