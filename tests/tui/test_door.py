@@ -10,9 +10,10 @@ from textual.widgets import Input
 from tests.fixtures.screens import drive, matches, until, words
 from tests.fixtures.vaults import PASSPHRASE, make_original
 from workbench.tui.app import WorkbenchApp
-from workbench.tui.screens.door import RecoveryScreen, UnlockScreen, WelcomeScreen, strength
+from workbench.tui.screens.door import RecoveryScreen, UnlockScreen, WelcomeScreen
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.session import Session
+from workbench.tui.strength import strength
 from workbench.vault.home import holds_vault
 from workbench.vault.store import Vault
 

@@ -76,8 +76,10 @@ def tell_detail(detail: Mapping[str, Any], names: Mapping[str, str]) -> list[str
 def _value(key: str, value: Any, names: Mapping[str, str]) -> str:
     if isinstance(value, str):
         return f"{names[value]} ({value})" if names.get(value, value) != value else value
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no"}.get(value, "none")
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return size(value) if key.endswith("bytes") else count(value)
     if isinstance(value, Mapping):

@@ -133,7 +133,10 @@ class AuditScreen(WorkbenchScreen):
             self._checking = True
             self.refresh_bindings()
             self._say("Checking every seal, link and signature…")
-            self.begin("verify", lambda tell: self.session.vault.audit.verify(tell))
+            self.begin("verify", self._verify)
+
+    def _verify(self, tell: Progress) -> AuditCheck:
+        return self.session.vault.audit.verify(tell)
 
     def action_stop(self) -> None:
         """Stop the check."""
@@ -224,4 +227,3 @@ class AuditScreen(WorkbenchScreen):
         if action == "stop":
             return self._checking
         return super().check_action(action, parameters)
-

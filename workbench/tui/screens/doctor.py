@@ -82,7 +82,10 @@ class DoctorScreen(WorkbenchScreen):
             self._checking = True
             self.refresh_bindings()
             self._say("Vault: reading everything and checking every seal (c stops).")
-            self.begin("verify", lambda tell: self.session.vault.verify(tell))
+            self.begin("verify", self._verify)
+
+    def _verify(self, tell: Progress) -> VerifyReport:
+        return self.session.vault.verify(tell)
 
     def action_stop(self) -> None:
         """Stop the check of the vault."""

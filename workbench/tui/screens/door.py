@@ -12,17 +12,9 @@ from textual.widgets import Button, Checkbox, Input
 
 from workbench.errors import WrongPassphrase
 from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.strength import LEAST_CHARACTERS, strength
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import WorkDone, WorkFailed
-
-LEAST_CHARACTERS = 8
-_STRENGTHS = (
-    "▁ very weak: guessed at once",
-    "▂ weak: guessed within minutes",
-    "▄ fair: withstands a casual attempt",
-    "▆ good: withstands a determined attempt",
-    "█ strong",
-)
 
 
 class UnlockScreen(WorkbenchScreen):
@@ -173,8 +165,10 @@ class RecoveryScreen(WorkbenchScreen):
         Binding("escape", "stay", "Stay", id="recovery.stay", show=False),
     ]
 
-    def __init__(self, recovery_key: str) -> None:
+    def __init__(self, recovery_key: str, *, renewed: bool = False) -> None:
+        """Show a key; `renewed` where the vault stands open and only goes on with a new one."""
         super().__init__()
+        self._renewed = renewed
         self._key = recovery_key
         self._last = recovery_key.rsplit("-", 1)[-1]
 
@@ -210,23 +204,14 @@ class RecoveryScreen(WorkbenchScreen):
     @on(Button.Pressed, "#go")
     def _check(self) -> None:
         typed = self.query_one("#typed", Input)
-        if typed.value.strip().upper() == self._last:
-            self.workbench.enter()
-        else:
+        if typed.value.strip().upper() != self._last:
             self.query_one("#said", Plain).show("That is not the last group.")
             typed.focus()
+        elif self._renewed:
+            self.dismiss(None)
+        else:
+            self.workbench.enter()
 
     def action_stay(self) -> None:
         """Escape does not skip this."""
         self.query_one("#said", Plain).show("Type the last group to go on.")
-
-
-def strength(passphrase: str) -> str:
-    """Return in words how well a passphrase withstands guessing (zxcvbn's estimate)."""
-    if not passphrase:
-        return ""
-    if len(passphrase) < LEAST_CHARACTERS:
-        return f"{_STRENGTHS[0][0]} {LEAST_CHARACTERS - len(passphrase)} characters more"
-    from zxcvbn import zxcvbn  # after the first paint: it loads word lists
-
-    return _STRENGTHS[zxcvbn(passphrase[:72])["score"]]

@@ -19,7 +19,10 @@ class ProgressLine(Plain):
     DEFAULT_CSS = "ProgressLine { height: 1; color: $accent; }"
 
     def __init__(
-        self, *, id: str | None = None, clock: Callable[[], float] = time.monotonic  # noqa: A002
+        self,
+        *,
+        id: str | None = None,  # noqa: A002  Textual's name
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("", id=id)
         self._clock = clock
