@@ -29,6 +29,7 @@ from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
 
 _IDLE_CHECK_SECONDS = 5.0
+_WARNED_SECONDS = 30.0
 _SECOND_CTRL_C_SECONDS = 3.0
 
 
@@ -54,7 +55,7 @@ class WorkbenchApp(App[int]):
             tooltip="Find and run any command",
         ),
         Binding(
-            "ctrl+l", "lock", "Lock", id="app.lock", show=False,
+            "ctrl+l", "lock", "Lock", id="app.lock", show=False, priority=True,
             tooltip="Lock the vault; what trains goes on",
         ),
         Binding(
@@ -172,13 +173,21 @@ class WorkbenchApp(App[int]):
         """Take the keys away from the screens; what trains goes on."""
         if self.session.is_open:
             self.session.lock()
+            for screen in self.screen_stack:
+                # Below the door nothing stays revealed for whoever unlocks next.
+                conceal = getattr(screen, "conceal", None)
+                if conceal is not None:
+                    conceal()
             self.show_door()
 
     def _lock_when_idle(self) -> None:
-        minutes = self.settings.idle_minutes
-        idle = time.monotonic() - self._last_key
-        if minutes and idle > 60 * minutes and self.session.tour is None:
+        if not self.settings.idle_minutes or self.session.tour or not self.session.is_open:
+            return
+        left = 60 * self.settings.idle_minutes - (time.monotonic() - self._last_key)
+        if left <= 0:
             self.action_lock()
+        elif _WARNED_SECONDS - _IDLE_CHECK_SECONDS < left <= _WARNED_SECONDS:
+            self.notify(f"The vault locks in {left:.0f} s. Any key keeps it open.", timeout=left)
 
     async def on_event(self, event: events.Event) -> None:
         """Note that somebody is there."""

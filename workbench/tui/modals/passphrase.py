@@ -11,8 +11,10 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
-from workbench.tui.strength import LEAST_CHARACTERS, looks_like_caps_lock, strength
+from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
 from workbench.tui.widgets.plain import Plain
+
+_ROOM = MOST_CHARACTERS + 1
 
 
 class Passphrases(NamedTuple):
@@ -47,10 +49,14 @@ class PassphraseModal(ModalScreen[Passphrases | None]):
             yield Plain(self._title, classes="dialog-title")
             yield Plain(self._text, classes="dialog-text")
             if self._ask_old:
-                yield Input(password=True, id="old", placeholder="The passphrase in force")
-            yield Input(password=True, id="new", placeholder="New passphrase")
+                yield Input(
+                    password=True, max_length=_ROOM, id="old", placeholder="The passphrase in force"
+                )
+            yield Input(password=True, max_length=_ROOM, id="new", placeholder="New passphrase")
             yield Plain("", id="strength")
-            yield Input(password=True, id="again", placeholder="The new one again")
+            yield Input(
+                password=True, max_length=_ROOM, id="again", placeholder="The new one again"
+            )
             yield Plain("", id="said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button(self._later, id="cancel")
@@ -81,6 +87,9 @@ class PassphraseModal(ModalScreen[Passphrases | None]):
             self.query_one("#old", Input).focus()
         elif len(new.value) < LEAST_CHARACTERS:
             said.show(f"At least {LEAST_CHARACTERS} characters; four plain words are good.")
+            new.focus()
+        elif len(new.value) > MOST_CHARACTERS:
+            said.show(f"At most {MOST_CHARACTERS} characters.")
             new.focus()
         elif new.value != again.value:
             caps = " Is Caps Lock on?" if looks_like_caps_lock(again.value) else ""

@@ -134,6 +134,11 @@ class WizardScreen(WorkbenchScreen):
         await place.mount(self.step)
         self.refresh_bindings()
 
+    def conceal(self) -> None:
+        """Mask what the step has revealed."""
+        if self.step is not None:
+            self.step.conceal()
+
     def action_next(self) -> None:
         """Do what the step's default button does."""
         if self.step is not None:
