@@ -121,9 +121,6 @@ class WorkbenchScreen(Screen[None]):
             "What runs goes on."
         )
 
-    def conceal(self) -> None:
-        """Mask record text that was revealed; called when the vault is locked over this screen."""
-
     def action_back(self) -> None:
         """Go back to where one was."""
         self.workbench.go_back()

@@ -79,9 +79,6 @@ class WizardStep(Container):
         """Do what the default button does; called by ctrl+n."""
         self.finish()
 
-    def conceal(self) -> None:
-        """Mask record text that was revealed; called when the vault is locked over this step."""
-
     def begin(
         self, name: str, task: Callable[[work.Progress], object], *, exclusive: bool = True
     ) -> Worker[None]:
