@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
+from textual.app import ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, OptionList
 
@@ -23,6 +24,7 @@ from tests.fixtures.screens import LARGE, drive, matches, until, words
 from tests.fixtures.screens import SMALL as SMALL_SCREEN
 from workbench.models.facts import ModelFacts
 from workbench.planning.cards import needs
+from workbench.planning.lengths import LengthSample
 from workbench.planning.planner import make_plan
 from workbench.recipe import Recipe, load, parse
 from workbench.runs.drafts import Draft, load_draft
@@ -47,10 +49,17 @@ from workbench.wording import size
 Steps = Callable[[Pilot[int], WorkbenchApp, FitStep], Awaitable[None]]
 
 
+class _StepBefore(WizardStep):
+    NAME, TITLE, SENTENCE = "model", "Model", "Reached."
+
+    def compose(self) -> ComposeResult:
+        yield Plain("the step before")
+
+
 class _NextStep(WizardStep):
     NAME, TITLE, SENTENCE = "train", "Train", "Reached."
 
-    def compose(self):  # type: ignore[no-untyped-def]
+    def compose(self) -> ComposeResult:
         yield Plain("the next step")
 
 
@@ -61,12 +70,10 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An imagined machine, and a step after this one."""
+    """An imagined machine, and a step on either side of this one."""
     imagine(monkeypatch, WITH_GPU, LLAMA_8B)
-    real = wizard.step_class
-    monkeypatch.setattr(
-        wizard, "step_class", lambda name: _NextStep if name == "train" else real(name)
-    )
+    steps = {"model": _StepBefore, "fit": FitStep, "train": _NextStep}
+    monkeypatch.setattr(wizard, "step_class", steps.__getitem__)
 
 
 def imagine(monkeypatch: pytest.MonkeyPatch, hardware: object, facts: ModelFacts) -> None:
@@ -95,12 +102,9 @@ def at_fit(
     return drive(Session(vault.home, vault=vault, tour=tour), begin, size)
 
 
-def lengths_of(vault: Vault):  # type: ignore[no-untyped-def]
-    base, data = (vault.catalogue.get(kind, name) for kind, name in NAMES)
-    return sample_lengths(vault, base, data)
-
-
-NAMES = (("model", "tiny"), ("dataset", "notes"))
+def lengths_of(vault: Vault) -> LengthSample:
+    base = vault.catalogue.get("model", "tiny")
+    return sample_lengths(vault, base, vault.catalogue.get("dataset", "notes"))
 
 
 def test_the_figures_are_the_planners(vault: Vault) -> None:
@@ -173,6 +177,20 @@ def test_sliders_change_figures_and_draft_with_keys_and_mouse(vault: Vault) -> N
         await until(pilot, lambda: _kept(vault).settings == {})
 
     at_fit(vault, steps)
+
+
+def test_leaving_at_once_keeps_the_last_choice(vault: Vault) -> None:
+    for way in ("escape", "ctrl+b"):
+        keep_fit_draft(vault)
+
+        async def steps(
+            pilot: Pilot[int], app: WorkbenchApp, step: FitStep, way: str = way
+        ) -> None:
+            app.screen.query_one("#rank", Slider).focus()
+            await pilot.press("right", way)
+            await until(pilot, lambda: _kept(vault).settings == {"rank": 24})
+
+        at_fit(vault, steps)
 
 
 def test_a_short_context_says_how_many_records_it_leaves_out(vault: Vault) -> None:
