@@ -76,6 +76,10 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+        elif event.work == "start-training":
+            self.change(**event.result)
+            if self.draft.step == "train":
+                await self._show_step()
 
     def take_failure(self, event: WorkFailed) -> bool:
         """A draft that cannot be kept must not end the path."""
@@ -84,7 +88,14 @@ class WizardScreen(WorkbenchScreen):
                 f"Your choices could not be kept: {event.error.message}", severity="warning"
             )
             return True
+        if event.work == "start-training" and self.step is not None:
+            return self.step.take_failure(event)
         return False
+
+    def conceal(self) -> None:
+        """Let the step that is open mask what it shows."""
+        if self.step is not None:
+            self.step.conceal()
 
     def change(self, **changes: Any) -> None:
         """Note choices and keep them sealed."""
@@ -138,6 +149,12 @@ class WizardScreen(WorkbenchScreen):
         self.tell_tour(kind.TOUR)
         await place.mount(self.step)
         self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to step back only where there is a step before."""
+        if action == "previous":
+            return self.draft.step != _ORDER[0]
+        return super().check_action(action, parameters)
 
     def action_next(self) -> None:
         """Do what the step's default button does."""
