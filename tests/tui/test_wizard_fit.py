@@ -279,10 +279,12 @@ def test_looking_at_a_card_changes_the_line_and_not_the_machine(vault: Vault) ->
             assert size(need.bytes) in text
             assert need.card is not None
             assert f"{need.card // GIB} GB card" in text
+        assert "this machine  ✓ QLoRA   ✓ LoRA    - Full" in text
+        assert "8 GB card     ✓ QLoRA   - LoRA    - Full" in text
         await pilot.press("down", "enter")
         assert step.card == 8 * GIB
         text = words(app)
-        assert f"a 8 GB card: {size(int(0.95 * 8 * GIB))} usable" in text
+        assert f"8 GB card: {size(int(0.95 * 8 * GIB))} usable" in text
         assert "training happens on this machine" in " ".join(text.split())
         # The plan for this machine still goes on.
         await pilot.press("ctrl+n")

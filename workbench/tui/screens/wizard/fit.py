@@ -96,8 +96,8 @@ class FitStep(WizardStep):
     def on_mount(self) -> None:
         """Fetch the facts, then the records' lengths, which may take a while."""
         self._tell_advice()
-        draft, tour, vault = self.draft, self.session.tour, self.session.vault
-        self.begin("fit-ground", lambda _: outlook.load_ground(vault, draft, tour))
+        draft, session = self.draft, self.session
+        self.begin("fit-ground", lambda _: outlook.load_ground(session.vault, draft, session.tour))
 
     @on(WorkDone)
     def _known(self, event: WorkDone) -> None:
@@ -108,8 +108,8 @@ class FitStep(WizardStep):
             go = self.query_one("#go", Button)
             go.disabled = False
             go.focus()
-            draft, vault = self.draft, self.session.vault
-            self.begin("fit-lengths", lambda _: outlook.measure(vault, draft))
+            draft, session = self.draft, self.session
+            self.begin("fit-lengths", lambda _: outlook.measure(session.vault, draft))
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
             self._lay(typed=True)
