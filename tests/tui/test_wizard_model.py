@@ -234,8 +234,6 @@ def test_the_form_looks_as_it_should(vault: Vault) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, AddModelScreen))
-        app.screen.query_one("#folder", Input).cursor_blink = False
-        await pilot.pause()
         matches(app, "add-model-80x24")
 
     on_step(vault, steps)
