@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.datasets.importing import Progress, file_digest
 from workbench.datasets.records import Record, records_from_batch
 from workbench.datasets.rejects import Reject
+from workbench.datasets.sampling import sample_split
 from workbench.datasets.store import SealedDataset
 from workbench.errors import VaultDamaged
 from workbench.vault.locking import hold
@@ -16,6 +17,7 @@ from workbench.vault.locking import hold
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
 
+_OPENED_BATCHES = 8  # for a sample
 # Rows that become Python objects at a time.
 _PIECE = 64
 
@@ -107,6 +109,16 @@ def page(
             for piece in (batch.slice(row, _PIECE) for row in range(0, batch.num_rows, _PIECE))
             for record in records_from_batch(piece, dataset.kind)
         ]
+
+
+def sample(vault: Vault, name: str, rows: int, split: str = "train") -> list[Record]:
+    """Return about `rows` records from all over a split, the same ones each time.
+
+    Raises:
+        NotFound: No such dataset or split.
+    """
+    with opened_dataset(vault, name) as dataset:
+        return sample_split(dataset, split, rows=rows, batches=_OPENED_BATCHES).spread
 
 
 def rejects(vault: Vault, name: str) -> list[Reject]:
