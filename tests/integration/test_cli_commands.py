@@ -188,7 +188,7 @@ def test_every_option_of_every_command_says_what_it_is() -> None:
 def test_a_kept_demo_makes_the_folders_above_it(tmp_path: Path) -> None:
     above = tmp_path / "not" / "yet"
     place = demo._Place(above / "home", above / "home.export", above / "home.passphrase")
-    demo._Walk(place, Console(as_json=True))._make_vault()
+    demo._Walk(place, Console(as_json=True)).make_vault()
     assert (above / "home").is_dir()
     assert (above / "home.passphrase").stat().st_mode & 0o777 == 0o600
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_library(tmp_path_factory.mktemp("library"))
     for name in ("alpha", "beta", "gamma"):
         made.train(name)
-    register_finished(made.vault)
+        register_finished(made.vault)
+        time.sleep(1.1)  # entries are listed by the second in which they were made
     tag_adapter(made.vault, "beta", add=["ward 7"])
     note_adapter(made.vault, "gamma", HOSTILE)
     return made.vault.home
@@ -73,11 +75,13 @@ def test_search_tags_notes_and_hostile_text(opened: Callable[[], Session]) -> No
         screen = await at_adapters(pilot, app)
         assert screen.chosen is not None
         assert screen.chosen["adapter"] == "gamma", "newest first"
-        assert "owned" in words(app)
+        await until(pilot, lambda: "owned" in words(app))
         assert "\x1b" not in words(app)
         assert "\u202e" not in words(app)
 
-        await pilot.press("slash", *"#ward", "enter")
+        await pilot.press("slash", *"#ward")
+        await until(pilot, lambda: screen.query_one("#adapters", DataTable).row_count == 1)
+        await pilot.press("enter")
         assert screen.chosen["adapter"] == "beta"
         await pilot.press("t")
         await until(pilot, lambda: app.screen.query("#tags"))
@@ -104,7 +108,7 @@ def test_two_are_compared_and_the_tree_names_what_they_were_made_from(
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await at_adapters(pilot, app)
         await pilot.press("c")
-        assert "◆ gamma" in words(app)
+        await until(pilot, lambda: "◆ gamma" in words(app))
         await pilot.press("down", "c")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await until(pilot, lambda: "gamma" in words(app) and "beta" in words(app))

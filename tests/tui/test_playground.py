@@ -28,7 +28,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_library(tmp_path_factory.mktemp("library"))
     for name in ("alpha", "beta"):
         made.train(name)
-    register_finished(made.vault)
+        register_finished(made.vault)
+        time.sleep(1.1)  # entries are listed by the second in which they were made
     return made.vault.home
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from workbench.vault.store import Vault
 
 _OPENED_BATCHES = 8  # for a sample
+# Rows that become Python objects at a time.
+_PIECE = 64
 
 
 @contextlib.contextmanager
@@ -88,18 +90,24 @@ def preview(vault: Vault, name: str, count: int, split: str = "train") -> list[R
     return page(vault, name, 0, count, split)
 
 
-def page(vault: Vault, name: str, offset: int, count: int, split: str = "train") -> list[Record]:
+def page(
+    vault: Vault, name: str, offset: int, count: int, split: str = "train", *, most: int = 0
+) -> list[Record]:
     """Return records `offset` .. `offset + count` of a split; only their batches are opened.
+
+    Args:
+        most: Characters of each text to return; 0: whole texts. Records may be megabytes long,
+            and a list of many shows only how they begin.
 
     Raises:
         NotFound: No such dataset or split.
     """
     with opened_dataset(vault, name) as dataset:
-        table = dataset.page(split, offset, count)
         return [
-            record
-            for batch in table.to_batches()
-            for record in records_from_batch(batch, dataset.kind)
+            record.begun(most) if most else record
+            for batch in dataset.slices(split, offset, count)
+            for piece in (batch.slice(row, _PIECE) for row in range(0, batch.num_rows, _PIECE))
+            for record in records_from_batch(piece, dataset.kind)
         ]
 
 

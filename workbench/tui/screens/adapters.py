@@ -181,8 +181,10 @@ class AdaptersScreen(WorkbenchScreen):
 
     def action_export(self) -> None:
         """Go to Export with this adapter."""
+        from workbench.tui.screens.export import ExportScreen
+
         if self.chosen:
-            self.workbench.go("export")
+            self.workbench.go("export", ExportScreen(self.chosen["object_id"]))
 
     def action_tags(self) -> None:
         """Change the tags."""
