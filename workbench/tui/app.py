@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import ClassVar, cast
 
 from textual import events, on
@@ -20,6 +21,7 @@ from workbench.text import printable
 from workbench.tui import themes
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
+from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.session import Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
@@ -27,6 +29,7 @@ from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
 
 _IDLE_CHECK_SECONDS = 5.0
+_WARNED_SECONDS = 30.0
 _SECOND_CTRL_C_SECONDS = 3.0
 
 
@@ -34,17 +37,16 @@ class WorkbenchApp(App[int]):
     """The terminal UI.
 
     Attributes:
-        live: The runs that have not ended, newest first.
+        runs: Every run of the home, newest first, its curve left out.
+        live: The trainings among them that have not ended.
+        protection: What the lock-down of this process achieved; None where it never ran.
+        grown: How often the library grew while the app was open.
         failure: `Type at module:line` of what crashed the app; empty while nothing did.
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH: ClassVar = [
-        "styles.tcss",
-        "styles/export.tcss",
-        "styles/library.tcss",
-        "styles/review.tcss",
-    ]
+    # The frame's rules, then those of each screen, a file each.
+    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).parent.glob("styles/*.tcss"))]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -55,7 +57,7 @@ class WorkbenchApp(App[int]):
             tooltip="Find and run any command",
         ),
         Binding(
-            "ctrl+l", "lock", "Lock", id="app.lock", show=False,
+            "ctrl+l", "lock", "Lock", id="app.lock", show=False, priority=True,
             tooltip="Lock the vault; what trains goes on",
         ),
         Binding(
@@ -68,13 +70,16 @@ class WorkbenchApp(App[int]):
         ),
     ]  # fmt: skip
 
+    runs: reactive[tuple[RunState, ...]] = reactive(())
     live: reactive[tuple[RunState, ...]] = reactive(())
     badge: reactive[str] = reactive("")
+    grown: reactive[int] = reactive(0)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.settings = read_settings(session.home)
+        self.protection = current_protection()
         self.failure = ""
         self._watcher = RunWatcher(session)
         self._last_key = time.monotonic()
@@ -87,7 +92,7 @@ class WorkbenchApp(App[int]):
 
     def on_mount(self) -> None:
         """Open the first screen: the vault's door, or Home where it stands open."""
-        self.badge = _badge()
+        self.badge = badge(self.protection)
         if self.session.is_open:
             self.push_screen(open_place("home"))
         else:
@@ -107,7 +112,7 @@ class WorkbenchApp(App[int]):
         self.settings = read_settings(self.session.home)
         self._apply(self.settings)
         self.pop_screen()
-        if not isinstance(self.screen, WorkbenchScreen):
+        if len(self.screen_stack) == 1:  # Textual's own
             self.push_screen(open_place("home"))
 
     def go(self, name: str, screen: WorkbenchScreen | None = None) -> None:
@@ -172,15 +177,19 @@ class WorkbenchApp(App[int]):
         if self.session.is_open:
             self.session.lock()
             for screen in self.screen_stack:
+                # Below the door nothing stays revealed for whoever unlocks next.
                 if isinstance(screen, WorkbenchScreen):
                     screen.conceal()
             self.show_door()
 
     def _lock_when_idle(self) -> None:
-        minutes = self.settings.idle_minutes
-        idle = time.monotonic() - self._last_key
-        if minutes and idle > 60 * minutes and self.session.tour is None:
+        if not self.settings.idle_minutes or self.session.tour or not self.session.is_open:
+            return
+        left = 60 * self.settings.idle_minutes - (time.monotonic() - self._last_key)
+        if left <= 0:
             self.action_lock()
+        elif _WARNED_SECONDS - _IDLE_CHECK_SECONDS < left <= _WARNED_SECONDS:
+            self.notify(f"The vault locks in {left:.0f} s. Any key keeps it open.", timeout=left)
 
     async def on_event(self, event: events.Event) -> None:
         """Note that somebody is there."""
@@ -192,10 +201,11 @@ class WorkbenchApp(App[int]):
 
     @on(RunsChanged)
     def _take_runs(self, event: RunsChanged) -> None:
-        self.live = event.live
+        self.runs, self.live = event.runs, event.live
 
     @on(LibraryGrew)
     def _tell_adapters(self, event: LibraryGrew) -> None:
+        self.grown += 1
         for name in event.adapters:
             self.notify(f"{name} is in the library.", title="Training finished")
 
@@ -211,10 +221,6 @@ class WorkbenchApp(App[int]):
         for screen in self.screen_stack:
             for line in screen.query(TopLine):
                 line.live, line.badge = self.live, self.badge
-
-    @on(events.ScreenResume)
-    def _fill_resumed(self) -> None:
-        self._fill_top_lines()
 
     # Leaving
 
@@ -286,10 +292,3 @@ def open_place(name: str) -> WorkbenchScreen:
     module, _, screen = BY_NAME[name].screen.partition(":")
     found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
     return cast(WorkbenchScreen, found())
-
-
-def _badge() -> str:
-    protection = current_protection()
-    if protection is None:
-        return "○ not locked down"
-    return "● air gap holds" if protection.holds else "▲ air gap open"

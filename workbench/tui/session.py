@@ -54,11 +54,13 @@ class Session:
     Attributes:
         home: The vault's folder; it may not exist yet.
         tour: Set in the demo.
+        recovered: Whether the recovery key opened it last, so that a new passphrase is due.
     """
 
     def __init__(self, home: Path, *, vault: Vault | None = None, tour: Tour | None = None) -> None:
         self.home = home
         self.tour = tour
+        self.recovered = False
         self._vault = vault
 
     @property
@@ -105,12 +107,23 @@ class Session:
         """
         check_home(self.home)
         from workbench.adapters.registration import register_finished
+        from workbench.vault.secrets import read_recovery_key
         from workbench.vault.store import Vault
 
         vault = Vault.unlock(self.home, secret)
+        self.recovered = read_recovery_key(secret) is not None
         new = [entry.name for entry in register_finished(vault)]
         self._vault = vault
         return new
+
+    def replace_passphrases(self, new: str) -> None:
+        """Put a new passphrase for the one that was lost.
+
+        Raises:
+            BadInput: It is too weak. Locked: The vault was locked meanwhile.
+        """
+        self.vault.replace_passphrases(new)
+        self.recovered = False
 
     def lock(self) -> None:
         """Drop the keys. Background jobs have their own and go on."""
