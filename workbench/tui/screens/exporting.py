@@ -181,6 +181,22 @@ class ExportPane(Container):
         needed, free = size(checked.room.needed), size(checked.room.free)
         form.say(f"✓ It needs {needed} at most; {free} are free there.", good=True)
 
+    @on(ExportForm.FolderWanted)
+    def _look_for_folder(self, event: ExportForm.FolderWanted) -> None:
+        """Choose where the export's own folder is made."""
+        event.stop()
+        from workbench.tui.modals.folders import FolderModal, nearest_folder
+
+        typed = Path(self._form.folder)
+
+        def answer(parent: Path | None) -> None:
+            if parent is not None:
+                self._chosen_by_hand = True
+                self._form.show_folder(str(parent / (typed.name or "export")))
+                self._check()
+
+        self.app.push_screen(FolderModal(nearest_folder(str(typed.parent))), answer)
+
     # Exporting
 
     def export(self) -> None:
