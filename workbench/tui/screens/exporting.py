@@ -42,6 +42,9 @@ _PHASES = {
     "starting": "Starting",
     "queued": "Waiting: another job has the device",
     "loading": "Loading the base model",
+    "observing": "The adapter answers, to compare with",
+    "merging": "Merging and writing",
+    "comparing": "The written files, loaded afresh, are compared with the adapter",
     "describing": "Describing and signing the files",
 }
 
