@@ -149,12 +149,17 @@ def test_refusals_come_with_their_reason_and_before_anything_is_written(
         type_folder(screen, tmp_path / HOSTILE / "out")
         await until(pilot, lambda: "@click=app.exit]x[/]" in _flat(app))
         assert "\x1b" not in words(app)
+        type_folder(screen, "~nobody-of-that-name/out")
+        await until(pilot, lambda: "There is no user of whom" in _flat(app))
+        type_folder(screen, tmp_path / ("long" * 80))
+        await until(pilot, lambda: "That folder cannot be used" in _flat(app))
         usage = collections.namedtuple("usage", "total used free")
         monkeypatch.setattr(
             "workbench.exports.preflight.shutil.disk_usage", lambda _: usage(9, 9, 1 << 20)
         )
         type_folder(screen, tmp_path / "out")
         await until(pilot, lambda: "1 MiB are free; nothing was written" in _flat(app))
+        assert "--out" not in words(app), "the screen has no options"
         type_folder(screen, full)
         acted.go.set()
         await pilot.press("ctrl+n")
