@@ -17,7 +17,7 @@ from workbench.tui.overview import NextStep, Overview, look, next_step, progress
 from workbench.tui.protection import badge, verdict
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain, shown
-from workbench.tui.work import WorkDone
+from workbench.tui.work import WorkDone, WorkFailed
 
 _KINDS = (("datasets", "Datasets"), ("models", "Models"), ("runs", "Runs"),
           ("adapters", "Adapters"))  # fmt: skip
@@ -99,6 +99,12 @@ class HomeScreen(WorkbenchScreen):
         rows.add_options([Option(self._kind_row(seen, *kind), id=kind[0]) for kind in _KINDS])
         rows.highlighted = at
         self._show_live(self.workbench.live)
+
+    def take_failure(self, event: WorkFailed) -> bool:
+        """Say on the screen what keeps it from looking; it looks again when something changes."""
+        self.query_one("#says", Plain).show(event.error.message)
+        self.query_one("#about", Plain).show(event.error.hint)
+        return True
 
     def _show_next(self, step: NextStep) -> None:
         self._next = step
