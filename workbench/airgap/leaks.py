@@ -87,4 +87,4 @@ def guard_logging() -> None:
             if error is not None:
                 _tell(type(error), place_of(error), f" in {_NOT_A_CODE.sub('-', record.name)}")
 
-    logging.lastResort = Withheld(logging.WARNING)  # type: ignore[assignment]
+    logging.lastResort = Withheld(logging.WARNING)
