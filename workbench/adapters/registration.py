@@ -50,7 +50,7 @@ def register_finished(vault: Vault) -> list[Entry]:
     with contextlib.suppress(Busy):  # somebody makes a run just now; the next unlock sweeps
         sweep_unused_keys(vault)
     known = {entry.object_id for entry in vault.catalogue.entries("run")}
-    candidates = [state for state in list_runs(vault.home) if state.run not in known]
+    candidates = list_runs(vault.home, without=known)
     _sweep_short_jobs(vault, candidates)
     waiting = [s for s in candidates if s.kind == "train" and s.state in _PUBLISHED]
     if not waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,20 @@ def _folders(home: Path) -> list[Path]:
     )
 
 
-def list_runs(home: Path) -> list[RunState]:
+def list_runs(home: Path, *, without: Container[str] = ()) -> list[RunState]:
     """Return every run, newest first; one with an unreadable spec is listed as `damaged`.
+
+    Args:
+        home: The home.
+        without: Ids of runs that need not be read.
 
     Raises:
         Refused: code `newer_format`.
     """
     states = []
     for path in _folders(home):
+        if path.name in without:
+            continue
         try:
             states.append(current_state(path))
         except BadInput:  # NotFound is one: the spec is gone
@@ -51,7 +58,7 @@ def find_run(home: Path, name: str) -> Path:
     hint = "`workbench run list` shows the runs that are there."
     wanted = name if name.startswith("ru-") else f"ru-{name}"
     if not _PREFIX.fullmatch(name):
-        raise NotFound("A run is named by its id, or by its beginning.", hint=hint)
+        raise NotFound("That is no run's id, nor the beginning of one.", hint=hint)
     found = [path for path in _folders(home) if path.name.startswith(wanted)]
     if not found:
         raise NotFound(f"There is no run {name}.", hint=hint)

@@ -179,6 +179,16 @@ def _decode(line: bytes) -> Event | None:
     return event if version == VERSION and whole and is_code(event.get("type")) else None
 
 
+def decode_events(data: bytes) -> list[Event]:
+    """Return the events of a piece of `events.jsonl`; torn and forged lines are left out.
+
+    Raises:
+        Refused: code `newer_format`.
+    """
+    decoded = (_decode(line) for line in data.split(b"\n") if line)
+    return [event for event in decoded if event is not None]
+
+
 class EventWriter:
     """Appends events to `events.jsonl`; use it only while holding the run's lock.
 

@@ -38,14 +38,16 @@ class WorkbenchApp(App[int]):
     """The terminal UI.
 
     Attributes:
-        live: The runs that have not ended, newest first.
+        runs: Every run of the home, newest first, its curve left out.
+        live: The trainings among them that have not ended.
         protection: What the lock-down of this process achieved; None where it never ran.
         grown: How often the library grew while the app was open.
         failure: `Type at module:line` of what crashed the app; empty while nothing did.
     """
 
     TITLE = "QLoRA Workbench"
-    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).with_name("styles").glob("*.tcss"))]
+    # The frame's rules, then those of each screen, a file each.
+    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).parent.glob("styles/*.tcss"))]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,6 +71,7 @@ class WorkbenchApp(App[int]):
         ),
     ]  # fmt: skip
 
+    runs: reactive[tuple[RunState, ...]] = reactive(())
     live: reactive[tuple[RunState, ...]] = reactive(())
     badge: reactive[str] = reactive("")
     grown: reactive[int] = reactive(0)
@@ -186,9 +189,8 @@ class WorkbenchApp(App[int]):
             self.session.lock()
             for screen in self.screen_stack:
                 # Below the door nothing stays revealed for whoever unlocks next.
-                conceal = getattr(screen, "conceal", None)
-                if conceal is not None:
-                    conceal()
+                if isinstance(screen, WorkbenchScreen):
+                    screen.conceal()
             self.show_door()
 
     def _lock_when_idle(self) -> None:
@@ -210,7 +212,7 @@ class WorkbenchApp(App[int]):
 
     @on(RunsChanged)
     def _take_runs(self, event: RunsChanged) -> None:
-        self.live = event.live
+        self.runs, self.live = event.runs, event.live
 
     @on(LibraryGrew)
     def _tell_adapters(self, event: LibraryGrew) -> None:

@@ -1,13 +1,15 @@
-"""Watching the home's runs for the top line and Home: cheap while nothing happens."""
+"""Watching the home's runs for the top line, Home and Runs: cheap while nothing happens."""
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from workbench.errors import WorkbenchError
-from workbench.runs.follow import Watch
+from workbench.runs.index import RunIndex
 from workbench.runs.state import RunState
 from workbench.tui import work
 from workbench.tui.session import Session
@@ -16,14 +18,21 @@ if TYPE_CHECKING:
     from textual.app import App
 
 _POLL_SECONDS = 1.0
+# However many runs there are: the looking takes at most this share of a processor.
+_SHARE = 0.01
+_LONGEST_REST_SECONDS = 3.0
+# After the library could not be written: it was busy, the disk was full.
+_AGAIN_SECONDS = 15.0
+_PUBLISHED = ("finished", "stopped")
 
 
 class RunsChanged(Message):
-    """The runs that have not ended, newest first, stand as in `live`."""
+    """The home's runs stand as in `runs`, newest first; `live` are the trainings not yet over."""
 
-    def __init__(self, live: tuple[RunState, ...]) -> None:
+    def __init__(self, runs: tuple[RunState, ...]) -> None:
         super().__init__()
-        self.live = live
+        self.runs = runs
+        self.live = tuple(state for state in runs if state.kind == "train" and not state.is_over)
 
 
 class LibraryGrew(Message):
@@ -35,63 +44,60 @@ class LibraryGrew(Message):
 
 
 class RunWatcher:
-    """Polls the folder of runs once a second; finished ones are read once and then left alone."""
+    """Looks at the folder of runs once a second, and has finished ones entered into the library."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._watches: dict[str, Watch] = {}
-        self._over: set[str] = set()
+        self._index = RunIndex(session.home)
         self._told: tuple[RunState, ...] = ()
-        self._unregistered = False
+        # Published runs for which the library was asked already.
+        self._entered: frozenset[str] = frozenset()
+        self._not_before = 0.0
+        self._polling = threading.Lock()
+        self._next = 0.0
 
     def start(self, app: App[int]) -> None:
         """Begin to poll on behalf of `app`, which gets the messages."""
 
         def poll() -> None:
-            work.begin(app, "runs", lambda _: self._poll(app))
+            # A look that takes longer than the interval must not be overtaken by the next one.
+            if not self._polling.locked() and time.monotonic() >= self._next:
+                work.begin(app, "runs", lambda _: self._poll(app), exclusive=False)
 
         app.set_interval(_POLL_SECONDS, poll)
+        poll()
 
     def _poll(self, app: App[int]) -> None:
-        live = tuple(sorted(self._live(), key=lambda state: state.created, reverse=True))
-        if live != self._told:
-            self._told = live
-            app.post_message(RunsChanged(live))
-        if self._unregistered and self._session.is_open:
-            from workbench.adapters.registration import register_finished
-
-            self._unregistered = False
-            names = tuple(entry.name for entry in register_finished(self._session.vault))
-            if names:
-                app.post_message(LibraryGrew(names))
-
-    def _live(self) -> list[RunState]:
-        folder = self._session.home / "runs"
+        if not self._polling.acquire(blocking=False):
+            return
+        began = time.thread_time()
         try:
-            names = {path.name for path in folder.iterdir() if path.name.startswith("ru-")}
-        except OSError:
-            names = set()
-        for gone in set(self._watches) - names:
-            del self._watches[gone]
-        live = []
-        for name in names - self._over:
-            try:
-                watch = self._watches.get(name) or Watch(folder / name)
-                watch.poll()
-            except WorkbenchError:
-                self._over.add(name)
-                continue
-            if watch.state.is_over:
-                # A paused or crashed run may come back: its lock is looked at when Runs resumes it.
-                self._watches.pop(name, None)
-                self._over.add(name)
-                self._unregistered = True
-            else:
-                self._watches[name] = watch
-                if watch.state.kind == "train":
-                    live.append(watch.state)
-        return live
+            runs = self._index.refresh()
+            rest = (time.thread_time() - began) / _SHARE
+            if runs != self._told:
+                self._told = runs
+                app.post_message(RunsChanged(runs))
+            self._register(app, runs)
+            self._next = time.monotonic() + min(rest, _LONGEST_REST_SECONDS)
+        finally:
+            self._polling.release()
 
-    def look_again(self, run: str) -> None:
-        """Watch a run once more that had ended and was resumed."""
-        self._over.discard(run)
+    def _register(self, app: App[int], runs: tuple[RunState, ...]) -> None:
+        """Enter what was published since the last time; the room does nothing twice."""
+        published = frozenset(
+            state.run for state in runs if state.kind == "train" and state.state in _PUBLISHED
+        )
+        if published <= self._entered or not self._session.is_open:
+            return
+        if time.monotonic() < self._not_before:
+            return
+        from workbench.adapters.registration import register_finished
+
+        try:
+            names = tuple(entry.name for entry in register_finished(self._session.vault))
+        except (WorkbenchError, OSError):
+            self._not_before = time.monotonic() + _AGAIN_SECONDS
+            return
+        self._entered = published
+        if names:
+            app.post_message(LibraryGrew(names))

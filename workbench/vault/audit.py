@@ -268,7 +268,11 @@ def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditC
         vault_id, key = str(first["vault_id"]), str(first["public_key"])
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
     except (ValueError, KeyError, TypeError):
-        raise BadInput("This file is not an exported audit log.", code="not_an_audit_log") from None
+        raise BadInput(
+            "This file is not an exported audit log.",
+            hint="Name a file that `workbench audit export` wrote.",
+            code="not_an_audit_log",
+        ) from None
     check = check_lines(remaining, vault_id, public)
     if check.ok and public_key is not None and public_key.strip().lower() != key:
         return replace(check, ok=False, fault="key")

@@ -21,6 +21,8 @@ from workbench.tui.widgets.plain import Plain
 class MessageModal(ModalScreen[None]):
     """Something to read; Enter or Escape closes it."""
 
+    AUTO_FOCUS = "#close"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", id="message.close"),
     ]

@@ -101,6 +101,9 @@ class WorkbenchScreen(Screen[None]):
         if not isinstance(event.error, Locked) and not self.take_failure(event):
             self.show_error(event.error)
 
+    def conceal(self) -> None:
+        """Mask or forget the record text that this screen shows: the vault was locked."""
+
     def take_failure(self, event: work.WorkFailed) -> bool:
         """Deal with work that failed; False leaves it to a message on the screen."""
         return False
@@ -117,9 +120,6 @@ class WorkbenchScreen(Screen[None]):
             f"The workbench needs {LEAST_WIDTH}x{LEAST_HEIGHT}: make the window larger.\n"
             "What runs goes on."
         )
-
-    def conceal(self) -> None:
-        """Mask record text that was revealed; called when the vault is locked over this screen."""
 
     def action_back(self) -> None:
         """Go back to where one was."""

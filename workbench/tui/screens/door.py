@@ -8,11 +8,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Center, Horizontal, Vertical
-from textual.widgets import Button, Checkbox, Input
+from textual.widgets import Button, Input
 
 from workbench.errors import WrongPassphrase
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
+from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import WorkDone, WorkFailed
 
@@ -147,7 +148,7 @@ class WelcomeScreen(WorkbenchScreen):
             yield Input(password=True, id="secret", placeholder="Passphrase", max_length=_ROOM)
             yield Plain("", id="strength")
             yield Input(password=True, id="again", placeholder="The same again", max_length=_ROOM)
-            yield Checkbox("Small machine: open with 64 MiB instead of 256", id="light")
+            yield Check("Small machine: open with 64 MiB instead of 256", id="light")
             yield Plain("", id="said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Make the vault", id="make", variant="primary")
@@ -184,7 +185,7 @@ class WelcomeScreen(WorkbenchScreen):
             said.show("Making the vault…")
             button.disabled = True
             passphrase = first.value
-            small = self.query_one("#light", Checkbox).value
+            small = self.query_one("#light", Check).value
             kdf: Literal["standard", "light"] = "light" if small else "standard"
             self.begin("create", lambda _: self.session.create(passphrase, kdf))
 

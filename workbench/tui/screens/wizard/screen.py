@@ -55,6 +55,7 @@ class WizardScreen(WorkbenchScreen):
         self.draft = Draft()
         self.step: WizardStep | None = None
         self._keeping = Lock()
+        self._kept: Draft | None = None
 
     @property
     def help_page(self) -> str:
@@ -75,6 +76,10 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+        elif event.work == "start-training":
+            self.change(**event.result)
+            if self.draft.step == "train":
+                await self._show_step()
 
     def take_failure(self, event: WorkFailed) -> bool:
         """A draft that cannot be kept must not end the path."""
@@ -83,7 +88,14 @@ class WizardScreen(WorkbenchScreen):
                 f"Your choices could not be kept: {event.error.message}", severity="warning"
             )
             return True
+        if event.work == "start-training" and self.step is not None:
+            return self.step.take_failure(event)
         return False
+
+    def conceal(self) -> None:
+        """Let the step that is open mask what it shows."""
+        if self.step is not None:
+            self.step.conceal()
 
     def change(self, **changes: Any) -> None:
         """Note choices and keep them sealed."""
@@ -97,10 +109,14 @@ class WizardScreen(WorkbenchScreen):
         # One writer at a time, and each writes what is newest by then: an older choice never
         # lands on top of a newer one.
         with self._keeping:
-            if self.draft == Draft():
+            draft = self.draft
+            if draft is self._kept:  # a later change kept this one with it
+                return
+            if draft == Draft():
                 discard_draft(self.session.vault)
             else:
-                keep_draft(self.session.vault, self.draft)
+                keep_draft(self.session.vault, draft)
+            self._kept = draft
 
     def go_next(self) -> None:
         """Open the step after this one; after the last one the path is done."""
@@ -134,10 +150,11 @@ class WizardScreen(WorkbenchScreen):
         await place.mount(self.step)
         self.refresh_bindings()
 
-    def conceal(self) -> None:
-        """Mask what the step has revealed."""
-        if self.step is not None:
-            self.step.conceal()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to step back only where there is a step before."""
+        if action == "previous":
+            return self.draft.step != _ORDER[0]
+        return super().check_action(action, parameters)
 
     def action_next(self) -> None:
         """Do what the step's default button does."""

@@ -79,9 +79,6 @@ class WizardStep(Container):
         """Do what the default button does; called by ctrl+n."""
         self.finish()
 
-    def conceal(self) -> None:
-        """Mask record text that was revealed; called when the vault is locked over this step."""
-
     def begin(
         self, name: str, task: Callable[[work.Progress], object], *, exclusive: bool = True
     ) -> Worker[None]:
@@ -93,6 +90,9 @@ class WizardStep(Container):
         event.stop()
         if not self.take_failure(event):
             self.wizard.show_error(event.error)
+
+    def conceal(self) -> None:
+        """Mask or forget the record text that this step shows: the vault was locked."""
 
     def take_failure(self, event: work.WorkFailed) -> bool:
         """Deal with work that failed; False leaves it to a message on the screen."""
