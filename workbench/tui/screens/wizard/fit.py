@@ -21,7 +21,7 @@ from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.figures import Figures
 from workbench.tui.widgets.legend import Legend
 from workbench.tui.widgets.memory_bars import MemoryBars
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.sentences import Sentences
 from workbench.tui.work import WorkDone, WorkFailed
 
@@ -174,7 +174,7 @@ class FitStep(WizardStep):
                 self.query_one("#cards", Plain).show(fit_words.cards(self.outlook))
         self._tell_advice()
         label = "Go with these settings" if self.settings else _BEST
-        self.query_one("#go", Button).label = label
+        self.query_one("#go", Button).label = shown(label)
 
     def _tell_advice(self) -> None:
         trouble = self._trouble()
