@@ -81,7 +81,7 @@ class FilesModal(FileOpen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("full_stop", "hidden", "Hidden files", id="files.hidden",
                 tooltip="Show or hide files whose names begin with a dot"),
-        Binding("escape", "close", "Cancel", id="files.close"),
+        Binding("escape", "close", "Cancel", id="files.close", tooltip="Choose no files"),
     ]  # fmt: skip
     ERROR_PERMISSION_ERROR = "This folder cannot be read"
 
@@ -90,7 +90,7 @@ class FilesModal(FileOpen):
 
     def compose(self) -> ComposeResult:
         with Dialog() as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = shown(self._title)
             yield _Where(markup=False)
             with Horizontal():
                 yield _Folder(self._location, double_click_directories=False)

@@ -56,7 +56,7 @@ class FolderModal(SelectDirectory):
 
     def compose(self) -> ComposeResult:
         with Dialog() as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = shown(self._title)
             yield SafeNavigation(self._location)
             with InputBar():
                 yield SafeLocation()

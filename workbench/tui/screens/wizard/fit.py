@@ -190,7 +190,7 @@ class FitStep(WizardStep):
         self._tell_advice()
         go, label = self.query_one("#go", Button), _THESE if self.settings else _BEST
         if str(go.label) != label:
-            go.label = label
+            go.label = shown(label)
 
     def _show_cards(self, text: str) -> None:
         """Show the table of cards; its rows are always as many, so nothing is laid out anew."""
