@@ -24,10 +24,11 @@ from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.session import Session
+from workbench.tui.session import Locked, Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
 from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
+from workbench.tui.work import WorkFailed
 
 _IDLE_CHECK_SECONDS = 5.0
 _WARNED_SECONDS = 30.0
@@ -54,7 +55,7 @@ class WorkbenchApp(App[int]):
         Binding("f1", "help_here", "Help", id="app.help", tooltip="Explain this screen"),
         Binding("f2", "places", "Go to", id="app.places", tooltip="List the places to go to"),
         Binding(
-            "ctrl+p", "command_palette", "Commands", id="app.commands",
+            "ctrl+p", "command_palette", "More", id="app.commands",
             tooltip="Find and run any command",
         ),
         Binding(
@@ -207,6 +208,12 @@ class WorkbenchApp(App[int]):
         if isinstance(event, events.InputEvent):
             self._last_key = time.monotonic()
         await super().on_event(event)
+
+    @on(WorkFailed)
+    def _tell_unkept(self, event: WorkFailed) -> None:
+        if event.work == "keep-draft" and not isinstance(event.error, Locked):
+            said = f"Your choices could not be kept: {event.error.message}"
+            self.notify(said, severity="warning")
 
     # Runs
 
