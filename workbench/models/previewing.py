@@ -65,13 +65,18 @@ class Rendering:
 
 
 def render(
-    model_folder: Path, samples: Sequence[Sample], *, cpu_seconds: int = CPU_SECONDS
+    model_folder: Path,
+    samples: Sequence[Sample],
+    *,
+    whole: int = MOST_SAMPLES,
+    cpu_seconds: int = CPU_SECONDS,
 ) -> list[Rendering]:
     """Return each sample as the model in `model_folder` will see it.
 
     Args:
         model_folder: A folder of the shelf, with tokenizer.json and chat template.
         samples: At most `MOST_SAMPLES`, and `MOST_CHARACTERS` in all; those beyond are left out.
+        whole: How many, from the first, come with their text; the others are only measured.
         cpu_seconds: The child is killed when it has computed for so long.
 
     Raises:
@@ -80,22 +85,11 @@ def render(
         Refused: The template reaches for what the sandbox forbids, or this machine cannot lock
             the child down (`not_sealed`).
     """
-    return _asked(model_folder, samples, cpu_seconds, whole=True)
-
-
-def measure(model_folder: Path, samples: Sequence[Sample]) -> list[Rendering]:
-    """Return what `render` does without the text, for many samples at once; raises as it does."""
-    return _asked(model_folder, samples, CPU_SECONDS, whole=False)
-
-
-def _asked(
-    folder: Path, samples: Sequence[Sample], cpu_seconds: int, *, whole: bool
-) -> list[Rendering]:
     taken = _bounded(samples)
     if not taken:
         return []
     request = json.dumps({"samples": taken, "whole": whole}).encode()
-    told = _exchange(folder.resolve(), request, cpu_seconds)
+    told = _exchange(model_folder.resolve(), request, cpu_seconds)
     if "error" in told:
         kind = Refused if told["refused"] else BadInput
         raise kind(str(told["error"]), hint=str(told["hint"]), code=str(told["code"]))
@@ -109,6 +103,11 @@ def _asked(
     if len(found) != len(taken):
         raise _stopped()
     return found
+
+
+def measure(model_folder: Path, samples: Sequence[Sample]) -> list[Rendering]:
+    """Return what `render` does without the text, for many samples at once; raises as it does."""
+    return render(model_folder, samples, whole=0)
 
 
 def _bounded(samples: Sequence[Sample]) -> list[Any]:
@@ -207,8 +206,11 @@ def answer(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
 
     try:
         codec = TextCodec.open(folder)
-        whole = bool(request["whole"])
-        made = [_rendered(codec, sample, whole=whole) for sample in request["samples"]]
+        whole = int(request["whole"])
+        made = [
+            _rendered(codec, sample, whole=place < whole)
+            for place, sample in enumerate(request["samples"])
+        ]
     except WorkbenchError as error:
         return _told(error)
     return {"renderings": made}

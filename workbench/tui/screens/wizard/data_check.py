@@ -23,11 +23,14 @@ from workbench.tui.screens.wizard.data_work import (
     proposed_name,
     reading_of,
 )
+from workbench.tui.stopping import StopFlag
+from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.progress import progress_text
 from workbench.tui.widgets.records import RecordView
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
-from workbench.wording import count, duration, size
+from workbench.wording import count
 
 
 class CheckStage(Stage):
@@ -71,12 +74,12 @@ class CheckStage(Stage):
             with Horizontal(classes="row"):
                 yield Plain("Held out to judge the result, %")
                 yield Input(_percent(splits.get("test", 0)), id="test", max_length=4)
-            yield Checkbox(
+            yield Check(
                 "Leave out records that repeat an earlier one",
                 reading["dedupe"] == "exact",
                 id="dedupe",
             )
-            yield Checkbox(
+            yield Check(
                 shown("Mask likely identifiers: ann@example.org becomes [EMAIL]"),
                 reading["redact"] == "mask",
                 id="redact",
@@ -91,6 +94,7 @@ class CheckStage(Stage):
         """Look at the files."""
         self._looked: Looked | None = None
         self._importing = False
+        self._flag = StopFlag()
         self._began = 0.0
         self.query_one("#stop").display = False
         self.query_one("#back", Button).focus()
@@ -149,7 +153,8 @@ class CheckStage(Stage):
     def failed(self, event: WorkFailed) -> None:
         """Say what went wrong, and put the focus where it can be mended."""
         self._show_importing(False)
-        self.say(told(event.error))
+        stopped = event.error.code == "stopped"
+        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error))
         if event.work == "look":
             self.query_one("#found", Plain).show("The files cannot be read.")
             self.query_one("#back", Button).focus()
@@ -170,7 +175,7 @@ class CheckStage(Stage):
 
     @on(Checkbox.Changed)
     def _tick(self) -> None:
-        dedupe, redact = (self.query_one(name, Checkbox).value for name in ("#dedupe", "#redact"))
+        dedupe, redact = (self.query_one(name, Check).value for name in ("#dedupe", "#redact"))
         before = reading_of(self.step.draft)
         self._change(dedupe="exact" if dedupe else "off", redact="mask" if redact else "none")
         if (before["redact"] == "mask") != redact:
@@ -213,7 +218,9 @@ class CheckStage(Stage):
         draft = self.step.draft
         self._show_importing(True)
         self.say("Reading…", kind="muted")
-        self.begin("import", lambda tell: bring_in(self.step.session.vault, draft, tell))
+        flag = self._flag = StopFlag()
+        vault = self.step.session.vault
+        self.begin("import", lambda tell: bring_in(vault, draft, flag.heeding(tell)))
 
     def _show_importing(self, on: bool) -> None:
         self._importing = on
@@ -230,9 +237,9 @@ class CheckStage(Stage):
     @on(WorkProgressed)
     def _progressed(self, event: WorkProgressed) -> None:
         event.stop()
-        if self._importing and event.work == "import":
-            self.say(progress_line(event.done, event.total, time.monotonic() - self._began),
-                     kind="muted")  # fmt: skip
+        if self._importing and event.work == "import" and not self._flag.is_set:
+            seconds = time.monotonic() - self._began
+            self.say(progress_text(event.done, event.total, "Reading", seconds), kind="muted")
 
     @on(Button.Pressed, "#stop")
     def action_stop(self) -> None:
@@ -240,10 +247,8 @@ class CheckStage(Stage):
 
         def answer(agreed: bool | None) -> None:
             if agreed and self._importing:
-                self.workers.cancel_node(self)
-                self._show_importing(False)
-                self.say("Stopped. Nothing of it was kept.", kind="poor")
-                self.focus_default()
+                self._flag.stop()
+                self.say("Stopping…", kind="muted")
 
         text = "What was read so far is thrown away; the files stay as they are."
         self.app.push_screen(ConfirmModal("Stop reading?", text, yes="Stop"), answer)
@@ -257,16 +262,6 @@ class CheckStage(Stage):
         if action == "stop":
             return getattr(self, "_importing", False)
         return super().check_action(action, parameters)
-
-
-def progress_line(done: int, total: int, seconds: float) -> str:
-    """Return how far an import is: share, rate, time left."""
-    rate = done / seconds if seconds > 0 else 0.0
-    left = f" · {duration((total - done) / rate)} left" if rate and total else ""
-    width = 24
-    filled = width * done // total if total else 0
-    share = f"{100 * done // total} %" if total else size(done)
-    return f"{'█' * filled}{'░' * (width - filled)} {share} · {size(rate)}/s{left}"
 
 
 def _percent(share: float) -> str:
@@ -292,8 +287,9 @@ def _findings(looked: Looked) -> str:
     if not seen.kind:
         fault = told(seen.fault) if seen.fault is not None else ""
         if seen.fault is not None and seen.fault.code == "mixed_kinds":
-            fault = f"{seen.fault.message} Import it as a dataset of its own."
-        return fault
+            return f"{seen.fault.message} Import it as a dataset of its own."
+        named = ", ".join(printable(name, limit=30) for name in seen.headings[:20])
+        return f"{fault}\n\nThe file has: {named}."
     lines = []
     if seen.duplicates:
         verb = "repeats" if seen.duplicates == 1 else "repeat"
