@@ -52,7 +52,7 @@ class FolderModal(SelectDirectory):
     ]  # fmt: skip
 
     def __init__(self, location: Path) -> None:
-        super().__init__(location, "Choose a folder", select_button="Choose this folder")
+        super().__init__(location, "Choose a folder: Enter opens it, Tab goes to the buttons")
 
     def compose(self) -> ComposeResult:
         with Dialog() as dialog:

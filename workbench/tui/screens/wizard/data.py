@@ -11,6 +11,7 @@ from textual.containers import Container
 from workbench.tui.screens.wizard.data_stage import Stage
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.records import RecordView
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
 
 STAGES = {"choose": "Choose", "check": "Check", "sealed": "Sealed"}
@@ -53,12 +54,12 @@ class DataStep(WizardStep):
             "check" if self.draft.files and self.draft.reading.get("stage") == "check" else "choose"
         )
 
-    def open_stage(self, name: str) -> None:
-        """Open another stage; what it shows is already in the draft."""
+    def open_stage(self, name: str, said: str = "") -> None:
+        """Open another stage; what it shows is already in the draft, `said` is told besides."""
         self.change(reading={**self.draft.reading, "stage": name})
-        self.run_worker(self._show(name), exclusive=True, group="show-stage")
+        self.run_worker(self._show(name, said), exclusive=True, group="show-stage")
 
-    async def _show(self, name: str) -> None:
+    async def _show(self, name: str, said: str = "") -> None:
         from workbench.tui.screens.wizard.data_check import CheckStage
         from workbench.tui.screens.wizard.data_choose import ChooseStage
         from workbench.tui.screens.wizard.data_sealed import SealedStage
@@ -71,7 +72,7 @@ class DataStep(WizardStep):
         told = [f"● {title}" if key == name else f"○ {title}" for key, title in STAGES.items()]
         self.query_one("#stages", Plain).show("   ".join(told))
         self.wizard.tell_tour(self.TOURS[name])
-        self.stage = kinds[name](self)
+        self.stage = kinds[name](self, said)
         await place.mount(self.stage)
         self.screen.refresh_bindings()
 
@@ -79,6 +80,11 @@ class DataStep(WizardStep):
         """Do what the stage's default button does."""
         if self.stage is not None:
             self.stage.go_on()
+
+    def conceal(self) -> None:
+        """Hide the records."""
+        for view in self.query(RecordView):
+            view.revealed = False
 
     @on(WorkDone)
     @on(WorkProgressed)

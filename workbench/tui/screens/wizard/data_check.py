@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, TabbedContent, TabPane
 
+from workbench.text import printable
 from workbench.tui.data_words import KINDS, identifiers, rejected
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.wizard.data_fields import ColumnChoice, ReadingChanged
@@ -119,7 +120,7 @@ class CheckStage(Stage):
     def _show(self, looked: Looked) -> None:
         self._looked = looked
         seen = looked.peek
-        self.say("")
+        self.say(self.said, kind="muted")
         self.query_one("#found", Plain).show(_found(looked))
         self.query_one(ColumnChoice).show(reading_of(self.step.draft), looked)
         self.query_one("#findings", Plain).show(_findings(looked))
@@ -274,8 +275,9 @@ def _percent(share: float) -> str:
 
 def _found(looked: Looked) -> str:
     seen = looked.peek
-    files = seen.files[0].name if len(seen.files) == 1 else count(len(seen.files), "file")
-    told = f"{files}, {size(sum(file.bytes for file in seen.files))}"
+    told = count(len(seen.files), "file")
+    if len(seen.files) == 1:
+        told = printable(seen.files[0].name, limit=24)
     if not seen.kind:
         return f"{told}: not clear yet what the records are."
     part = "" if seen.whole else "the first "

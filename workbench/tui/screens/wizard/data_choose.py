@@ -52,6 +52,7 @@ class ChooseStage(Stage):
         self._sealed: list[dict[str, Any]] = []
         self.query_one("#sealed").display = False
         self.query_one("#no-sealed", Plain).show("Looking…")
+        self.say(self.said)
         self._list_files()
         if self.step.draft.files:
             self.focus_default()

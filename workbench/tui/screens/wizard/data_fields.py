@@ -27,7 +27,7 @@ class ReadingChanged(Message):
         self.mapping = mapping
 
 
-class ColumnChoice(VerticalScroll):
+class ColumnChoice(VerticalScroll, can_focus=False):
     """One Select for the kind, and one for each field that it takes."""
 
     def __init__(self) -> None:

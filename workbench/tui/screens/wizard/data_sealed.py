@@ -83,8 +83,7 @@ class SealedStage(Stage):
         """A dataset that is gone sends back to the choice."""
         if isinstance(event.error, NotFound):
             self.step.change(dataset="")
-            self.app.notify("The dataset that was chosen is gone.", severity="warning")
-            self.step.open_stage("choose")
+            self.step.open_stage("choose", "The dataset that was chosen is gone; choose again.")
             return
         self.query_one("#found", Plain).show("The dataset cannot be opened.")
         self.query_one("#go", Button).disabled = True
@@ -152,8 +151,9 @@ class SealedStage(Stage):
             "name": proposed_name(files, taken, masked=True),
         }
         self.step.change(dataset="", reading=reading)
-        self.step.open_stage("check")
-        self.app.notify("The dataset without masks stays until you remove it in Datasets.")
+        self.step.open_stage(
+            "check", "The dataset without masks stays until you remove it in Datasets."
+        )
 
 
 def _summary(opened: Opened) -> list[str]:

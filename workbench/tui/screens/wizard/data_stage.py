@@ -46,9 +46,11 @@ class Stage(Container):
                 tooltip="Show the record before"),
     ]  # fmt: skip
 
-    def __init__(self, step: DataStep) -> None:
+    def __init__(self, step: DataStep, said: str = "") -> None:
+        """Belong to `step`; `said` is what the stage says when it opens."""
         super().__init__()
         self.step = step
+        self.said = said
         self._preview = Preview()
         self._place = 0
 
