@@ -46,7 +46,7 @@ class Figures(Widget):
             row = []
             for name, figure in self.pairs[start : start + columns]:
                 said = printable(figure, limit=self._column - _LABEL - 1)
-                row.append((f" {name:<{_LABEL - 1}}", "$foreground-muted"))
+                row.append((f" {printable(name):<{_LABEL - 1}}", "$foreground-muted"))
                 row.append((f"{said:<{self._column - _LABEL}}", ""))
             rows.append(Content.assemble(*row))
         return Content("\n").join(rows)
