@@ -137,12 +137,14 @@ class CheckStage(Stage):
             name.value = wanted if free else proposed_name(self.step.draft.files, looked.names)
         go = self.query_one("#go", Button)
         go.disabled = not seen.taken
-        if not seen.kind:
-            self.open_view("columns")
-        elif go.disabled:
+        if seen.kind and go.disabled:
             self.say("None of the records looked at can be taken. Are these the right columns?")
-        elif self.focused_here in {None, self.query_one("#back")}:
-            go.focus()
+        # Whoever is busy with a field stays there.
+        if self.focused_here in {None, self.query_one("#back")}:
+            if go.disabled:
+                self.open_view("columns")
+            else:
+                go.focus()
 
     @property
     def focused_here(self) -> Any:
@@ -275,11 +277,11 @@ def _found(looked: Looked) -> str:
         told = printable(seen.files[0].name, limit=24)
     if not seen.kind:
         return f"{told}: not clear yet what the records are."
-    part = "" if seen.whole else "the first "
-    return (
-        f"{told}: {KINDS[seen.kind]}. Of {part}{count(seen.looked, 'record')}, "
-        f"{count(seen.taken)} can be taken."
-    )
+    every = seen.taken == seen.looked
+    part = "All" if every else f"{count(seen.taken)} of"
+    if not seen.whole:
+        part += " of the first" if every else " the first"
+    return f"{told}: {KINDS[seen.kind]}. {part} {count(seen.looked, 'record')} can be taken."
 
 
 def _findings(looked: Looked) -> str:
