@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from bitsandbytes.functional import get_4bit_type
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Static
 
 from tests.fixtures.fitting import LLAMA_8B, WITH_GPU
@@ -109,12 +110,13 @@ def test_logits_and_the_line() -> None:
 def on_page(
     steps: Callable[[Pilot[int], WorkbenchApp], Awaitable[None]], screen: tuple[int, int]
 ) -> None:
-    """Open the first page over the door, and go on with `steps`."""
+    """Open the first page over an empty screen, and go on with `steps`."""
     app = WorkbenchApp(Session(Path("/nowhere/home")))
 
     async def run() -> None:
         async with app.run_test(size=screen) as pilot:
             await pilot.pause()
+            app.push_screen(Screen())
             app.push_screen(ExplainerModal(TERMS[0].name, about()))
             await pilot.pause()
             await steps(pilot, app)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, RadioSet
+from textual.widgets import Button, Input, OptionList, RadioSet
 
 from tests.fixtures.finished import HOSTILE, ActedExport, make_finished, put_adapter
-from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
+from tests.fixtures.screens import LARGE, SMALL, drive, matches, settled, until, words
 from tests.fixtures.vaults import Original, make_original
 from workbench.errors import JobFailed
 from workbench.exports.signing import verify_folder
@@ -113,6 +113,24 @@ def test_choosing_an_adapter_a_target_and_a_base(
     assert verify_folder(tmp_path / "here" / "ward-notes-safetensors") == []
 
 
+def test_the_folder_is_looked_for_in_a_dialog(vault: Vault, tmp_path: Path) -> None:
+    (tmp_path / "here" / "outbox").mkdir()
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        screen = await at_export(pilot, app)
+        screen.query_one("#export-choose", Button).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: "outbox" in words(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "outbox" in words(app).split("Choose this folder")[0])
+        app.screen.query_one("#select", Button).press()
+        await until(pilot, lambda: app.screen is screen)
+        assert _folder(screen) == str(tmp_path / "here" / "outbox" / "ward-notes-peft")
+        await until(pilot, lambda: "✓ It needs" in words(app))
+
+    drive(Session(vault.home, vault=vault), steps)
+
+
 def test_refusals_come_with_their_reason_and_before_anything_is_written(
     vault: Vault, acted: ActedExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,12 +149,17 @@ def test_refusals_come_with_their_reason_and_before_anything_is_written(
         type_folder(screen, tmp_path / HOSTILE / "out")
         await until(pilot, lambda: "@click=app.exit]x[/]" in _flat(app))
         assert "\x1b" not in words(app)
+        type_folder(screen, "~nobody-of-that-name/out")
+        await until(pilot, lambda: "There is no user of whom" in _flat(app))
+        type_folder(screen, tmp_path / ("long" * 80))
+        await until(pilot, lambda: "That folder cannot be used" in _flat(app))
         usage = collections.namedtuple("usage", "total used free")
         monkeypatch.setattr(
             "workbench.exports.preflight.shutil.disk_usage", lambda _: usage(9, 9, 1 << 20)
         )
         type_folder(screen, tmp_path / "out")
         await until(pilot, lambda: "1 MiB are free; nothing was written" in _flat(app))
+        assert "--out" not in words(app), "the screen has no options"
         type_folder(screen, full)
         acted.go.set()
         await pilot.press("ctrl+n")
@@ -206,7 +229,7 @@ def test_it_looks_as_it_should(
         await pilot.press("tab", "down", "enter")
         await until(pilot, lambda: "ward-notes-safetensors" in words(app))
         await until(pilot, lambda: "✓ It needs" in words(app))
-        await pilot.pause(0.1)
+        await settled(pilot, app)
         matches(app, f"export-{size[0]}x{size[1]}")
 
     drive(Session(vault.home, vault=vault), steps, size)

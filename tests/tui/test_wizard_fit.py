@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
+from textual.app import ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, OptionList
 
@@ -23,6 +24,7 @@ from tests.fixtures.screens import LARGE, drive, matches, until, words
 from tests.fixtures.screens import SMALL as SMALL_SCREEN
 from workbench.models.facts import ModelFacts
 from workbench.planning.cards import needs
+from workbench.planning.lengths import LengthSample
 from workbench.planning.planner import make_plan
 from workbench.recipe import Recipe, load, parse
 from workbench.runs.drafts import Draft, load_draft
@@ -47,10 +49,17 @@ from workbench.wording import size
 Steps = Callable[[Pilot[int], WorkbenchApp, FitStep], Awaitable[None]]
 
 
+class _StepBefore(WizardStep):
+    NAME, TITLE, SENTENCE = "model", "Model", "Reached."
+
+    def compose(self) -> ComposeResult:
+        yield Plain("the step before")
+
+
 class _NextStep(WizardStep):
     NAME, TITLE, SENTENCE = "train", "Train", "Reached."
 
-    def compose(self):  # type: ignore[no-untyped-def]
+    def compose(self) -> ComposeResult:
         yield Plain("the next step")
 
 
@@ -61,12 +70,10 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An imagined machine, and a step after this one."""
+    """An imagined machine, and a step on either side of this one."""
     imagine(monkeypatch, WITH_GPU, LLAMA_8B)
-    real = wizard.step_class
-    monkeypatch.setattr(
-        wizard, "step_class", lambda name: _NextStep if name == "train" else real(name)
-    )
+    steps = {"model": _StepBefore, "fit": FitStep, "train": _NextStep}
+    monkeypatch.setattr(wizard, "step_class", steps.__getitem__)
 
 
 def imagine(monkeypatch: pytest.MonkeyPatch, hardware: object, facts: ModelFacts) -> None:
@@ -95,12 +102,9 @@ def at_fit(
     return drive(Session(vault.home, vault=vault, tour=tour), begin, size)
 
 
-def lengths_of(vault: Vault):  # type: ignore[no-untyped-def]
-    base, data = (vault.catalogue.get(kind, name) for kind, name in NAMES)
-    return sample_lengths(vault, base, data)
-
-
-NAMES = (("model", "tiny"), ("dataset", "notes"))
+def lengths_of(vault: Vault) -> LengthSample:
+    base = vault.catalogue.get("model", "tiny")
+    return sample_lengths(vault, base, vault.catalogue.get("dataset", "notes"))
 
 
 def test_the_figures_are_the_planners(vault: Vault) -> None:
@@ -175,6 +179,20 @@ def test_sliders_change_figures_and_draft_with_keys_and_mouse(vault: Vault) -> N
     at_fit(vault, steps)
 
 
+def test_leaving_at_once_keeps_the_last_choice(vault: Vault) -> None:
+    for way in ("escape", "ctrl+b"):
+        keep_fit_draft(vault)
+
+        async def steps(
+            pilot: Pilot[int], app: WorkbenchApp, step: FitStep, way: str = way
+        ) -> None:
+            app.screen.query_one("#rank", Slider).focus()
+            await pilot.press("right", way)
+            await until(pilot, lambda: _kept(vault).settings == {"rank": 24})
+
+        at_fit(vault, steps)
+
+
 def test_a_short_context_says_how_many_records_it_leaves_out(vault: Vault) -> None:
     sample = lengths_of(vault)
     keep_fit_draft(vault, settings={"context": 64})
@@ -239,7 +257,7 @@ def test_fields_are_checked_as_they_are_typed(vault: Vault) -> None:
         epochs.focus()
         await pilot.press("ctrl+u", *"abc")
         assert epochs.has_class("-invalid")
-        assert "abc is not a number from 0.01 to 1000" in words(app)
+        assert "give a number from 0.01 to 1000, not abc" in words(app)
         await pilot.press("ctrl+n")
         assert isinstance(app.screen, MessageModal)
         await pilot.press("escape")
@@ -261,10 +279,12 @@ def test_looking_at_a_card_changes_the_line_and_not_the_machine(vault: Vault) ->
             assert size(need.bytes) in text
             assert need.card is not None
             assert f"{need.card // GIB} GB card" in text
+        assert "this machine  ✓ QLoRA   ✓ LoRA    - Full" in text
+        assert "8 GB card     ✓ QLoRA   - LoRA    - Full" in text
         await pilot.press("down", "enter")
         assert step.card == 8 * GIB
         text = words(app)
-        assert f"a 8 GB card: {size(int(0.95 * 8 * GIB))} usable" in text
+        assert f"8 GB card: {size(int(0.95 * 8 * GIB))} usable" in text
         assert "training happens on this machine" in " ".join(text.split())
         # The plan for this machine still goes on.
         await pilot.press("ctrl+n")
@@ -315,8 +335,8 @@ def test_every_setting_is_a_field_and_all_mistakes_show_at_once(vault: Vault) ->
         await pilot.press("ctrl+s")
         assert isinstance(app.screen, ExpertModal)
         text = words(app)
-        assert "alpha: x1 is not a whole number" in text
-        assert "clip: -3 is not a number" in text
+        assert "alpha: give a whole number from 1 to 4096, not x1" in text
+        assert "clip: give a number" in text
         assert app.focused is app.screen.query_one("#alpha", Input)
         app.screen.query_one("#alpha", Input).value = "64"
         app.screen.query_one("#clip", Input).value = ""

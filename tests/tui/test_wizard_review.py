@@ -18,7 +18,7 @@ from tests.fixtures.finished import (
     make_finished,
     session_at,
 )
-from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
+from tests.fixtures.screens import LARGE, SMALL, drive, matches, settled, until, words
 from tests.fixtures.vaults import Original
 from workbench.adapters.reviewing import Review
 from workbench.errors import NotFound
@@ -283,10 +283,10 @@ def test_it_looks_as_it_should(vault: Vault, acted: ActedReview, size: tuple[int
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         step = await reviewed(pilot, app, acted)
-        await pilot.pause(0.1)
+        await settled(pilot, app)
         matches(app, f"wizard-review-{size[0]}x{size[1]}")
         step.query_one(TabbedContent).active = "advice"
-        await pilot.pause(0.1)
+        await settled(pilot, app)
         matches(app, f"wizard-review-advice-{size[0]}x{size[1]}")
 
     drive(session, steps, size)

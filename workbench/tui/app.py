@@ -19,14 +19,16 @@ from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui import themes
+from workbench.tui.leaving import on_leaving
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.session import Session
+from workbench.tui.session import Locked, Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
 from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
+from workbench.tui.work import WorkFailed
 
 _IDLE_CHECK_SECONDS = 5.0
 _WARNED_SECONDS = 30.0
@@ -53,7 +55,7 @@ class WorkbenchApp(App[int]):
         Binding("f1", "help_here", "Help", id="app.help", tooltip="Explain this screen"),
         Binding("f2", "places", "Go to", id="app.places", tooltip="List the places to go to"),
         Binding(
-            "ctrl+p", "command_palette", "Commands", id="app.commands",
+            "ctrl+p", "command_palette", "More", id="app.commands",
             tooltip="Find and run any command",
         ),
         Binding(
@@ -75,8 +77,10 @@ class WorkbenchApp(App[int]):
     badge: reactive[str] = reactive("")
     grown: reactive[int] = reactive(0)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, warning: str = "") -> None:
+        """Make the app for a session; `warning` is said once it is open."""
         super().__init__()
+        self._warning = warning
         self.session = session
         self.settings = read_settings(session.home)
         self.protection = current_protection()
@@ -97,6 +101,8 @@ class WorkbenchApp(App[int]):
             self.push_screen(open_place("home"))
         else:
             self.show_door()
+        if self._warning:
+            self.notify(self._warning, severity="warning", timeout=10)
         self.set_interval(_IDLE_CHECK_SECONDS, self._lock_when_idle)
         self._watcher.start(self)
 
@@ -156,6 +162,12 @@ class WorkbenchApp(App[int]):
         if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what a closed door leaves nothing to do for."""
+        if action in ("places", "lock"):
+            return self.session.is_open
+        return super().check_action(action, parameters)
+
     # Settings
 
     def change_settings(self, settings: UiSettings) -> None:
@@ -197,6 +209,12 @@ class WorkbenchApp(App[int]):
             self._last_key = time.monotonic()
         await super().on_event(event)
 
+    @on(WorkFailed)
+    def _tell_unkept(self, event: WorkFailed) -> None:
+        if event.work == "keep-draft" and not isinstance(event.error, Locked):
+            said = f"Your choices could not be kept: {event.error.message}"
+            self.notify(said, severity="warning")
+
     # Runs
 
     @on(RunsChanged)
@@ -231,7 +249,8 @@ class WorkbenchApp(App[int]):
             self.exit(0)
             return
         self._last_interrupt = now
-        self.notify(f"{self._on_leaving()} Press Ctrl+C again to leave.", timeout=3)
+        told = on_leaving(self.live, self.session.tour)
+        self.notify(f"{told} Press Ctrl+C again to leave.", timeout=_SECOND_CTRL_C_SECONDS)
 
     def action_leave(self) -> None:
         """Ask, where a job runs, and leave."""
@@ -245,15 +264,8 @@ class WorkbenchApp(App[int]):
             if leave:
                 self.exit(0)
 
-        self.push_screen(ConfirmModal("Leave?", self._on_leaving(), yes="Leave"), answer)
-
-    def _on_leaving(self) -> str:
-        tour = self.session.tour
-        if not self.live:
-            return "Nothing runs."
-        if tour is not None and not tour.kept:
-            return "The demo's run will be stopped, and all of the demo deleted."
-        return "Training goes on without this screen; `workbench` shows it again."
+        told = on_leaving(self.live, self.session.tour)
+        self.push_screen(ConfirmModal("Leave?", told, yes="Leave"), answer)
 
     # What is said
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.errors import VaultError
+from workbench.errors import NotFound, VaultError
 from workbench.vault.home import check_home, holds_vault
 
 if TYPE_CHECKING:
@@ -79,9 +79,17 @@ class Session:
 
         Raises:
             Locked: It is not unlocked, or no longer.
+            NotFound: Its folder is gone (code `home_gone`).
         """
         if self._vault is None:
             raise Locked("The vault is locked.")
+        if not self.is_made:
+            raise NotFound(
+                f"The vault is gone from {self.home}.",
+                hint="Was the folder moved, or its disk taken away? Put it back, and all is here "
+                "again.",
+                code="home_gone",
+            )
         return self._vault
 
     def create(self, passphrase: str, kdf: Literal["standard", "light"]) -> str:

@@ -82,7 +82,7 @@ class FilesModal(FileOpen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("full_stop", "hidden", "Hidden files", id="files.hidden",
                 tooltip="Show or hide files whose names begin with a dot"),
-        Binding("escape", "close", "Cancel", id="files.close"),
+        Binding("escape", "close", "Cancel", id="files.close", tooltip="Choose no files"),
     ]  # fmt: skip
     DEFAULT_CSS = """
     FilesModal Dialog { width: 96%; max-width: 100; height: 90%; border: round $primary; }
@@ -95,7 +95,7 @@ class FilesModal(FileOpen):
 
     def compose(self) -> ComposeResult:
         with Dialog() as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = shown(self._title)
             yield _Where(markup=False)
             with Horizontal():
                 yield _Folder(self._location, double_click_directories=False)

@@ -52,11 +52,11 @@ class FolderModal(SelectDirectory):
     ]  # fmt: skip
 
     def __init__(self, location: Path) -> None:
-        super().__init__(location, "Choose a folder", select_button="Choose this folder")
+        super().__init__(location, "Choose a folder: Enter opens it, Tab goes to the buttons")
 
     def compose(self) -> ComposeResult:
         with Dialog() as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = shown(self._title)
             yield SafeNavigation(self._location)
             with InputBar():
                 yield SafeLocation()

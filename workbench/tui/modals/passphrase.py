@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, shown
 
 _ROOM = MOST_CHARACTERS + 1
 
@@ -59,7 +59,7 @@ class PassphraseModal(ModalScreen[Passphrases | None]):
             )
             yield Plain("", id="said", classes="bad")
             with Horizontal(classes="buttons"):
-                yield Button(self._later, id="cancel")
+                yield Button(shown(self._later), id="cancel")
                 yield Button("Change it", id="change", variant="primary")
 
     def on_mount(self) -> None:

@@ -72,7 +72,7 @@ class AdaptersScreen(WorkbenchScreen):
         """Read the library."""
         table = self.query_one("#adapters", DataTable)
         for title in ("Adapter", "Base", "Dataset", "Method", "Rank", "Held-out loss", "Tags"):
-            table.add_column(title, key=title)
+            table.add_column(cell(title), key=title)
         self._read()
 
     def on_screen_resume(self) -> None:

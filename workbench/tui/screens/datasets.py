@@ -58,7 +58,7 @@ class DatasetsScreen(WorkbenchScreen):
         table.display = False
         yield table
         yield ProgressLine(id="progress")
-        with VerticalScroll(id="details", can_focus=False):
+        with VerticalScroll(id="details"):
             yield Facts(id="facts")
 
     def on_screen_resume(self) -> None:

@@ -212,7 +212,14 @@ class RecoveryScreen(WorkbenchScreen):
     HELP_PAGE = "welcome"
     # There is no way around: without this key a forgotten passphrase is the end of the data.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stay", "Stay", id="recovery.stay", show=False),
+        Binding(
+            "escape",
+            "stay",
+            "Stay",
+            id="recovery.stay",
+            show=False,
+            tooltip="The key has to be written down first",
+        ),
     ]
 
     def __init__(self, recovery_key: str, *, renewed: bool = False) -> None:

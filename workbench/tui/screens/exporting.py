@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,19 +13,18 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Button
 
-from workbench.errors import WorkbenchError
 from workbench.exports.contract import BASES, PLANNED_TARGETS, TARGETS
 from workbench.tui import work
 from workbench.tui.modals.questions import MessageModal
+from workbench.tui.screens.export_work import Asked, Checked, check, hint_for, write
 from workbench.tui.stopping import StopFlag
-from workbench.tui.widgets.export_form import Choice, ExportForm
+from workbench.tui.widgets.export_form import ExportForm, Way
 from workbench.tui.widgets.export_result import ExportResult, Written
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.work_bar import WorkBar
 from workbench.wording import size
 
 if TYPE_CHECKING:
-    from workbench.exports.preflight import Room
     from workbench.tui.app import WorkbenchApp
 
 _EXPORT, _CHECK = "export", "export-check"
@@ -42,16 +41,11 @@ _PHASES = {
     "starting": "Starting",
     "queued": "Waiting: another job has the device",
     "loading": "Loading the base model",
+    "observing": "The adapter answers, to compare with",
+    "merging": "Merging and writing",
+    "comparing": "The written files, loaded afresh, are compared with the adapter",
     "describing": "Describing and signing the files",
 }
-
-
-class _Checked(NamedTuple):
-    """A folder, the room there, or what speaks against it."""
-
-    folder: str
-    room: Room | None
-    problem: str
 
 
 class _Work(Vertical, can_focus=True):
@@ -98,8 +92,8 @@ class ExportPane(Container):
         return self._stop is not None
 
     def compose(self) -> ComposeResult:
-        targets = [Choice(word, *_ABOUT[word]) for word in TARGETS]
-        bases = [Choice(word, _BASES[word]) for word in BASES]
+        targets = [Way(word, *_ABOUT[word]) for word in TARGETS]
+        bases = [Way(word, _BASES[word]) for word in BASES]
         planned = f"Not in this version: {', '.join(PLANNED_TARGETS)}."
         with Vertical(id="export-ask"):
             yield ExportForm(targets, bases, target=self._target, planned=planned)
@@ -146,32 +140,21 @@ class ExportPane(Container):
     def _form(self) -> ExportForm:
         return self.query_one(ExportForm)
 
+    def _asked(self, adapter: Mapping[str, Any]) -> Asked:
+        form = self._form
+        folder = form.folder or self._folder
+        return Asked(adapter["object_id"], adapter["adapter"], form.target, form.base, folder)
+
     def _check(self) -> None:
         """Look in the background whether there is room, after suggesting a folder."""
         adapter, form, session = self._adapter, self._form, self.workbench.session
         if adapter is None or self.is_busy:
             return
         form.show_bases(form.target == "safetensors" and adapter["method"] == "qlora")
-        target, base, typed = form.target, form.base, form.folder or self._folder
-        suggest = not self._chosen_by_hand
+        asked, suggest = self._asked(adapter), not self._chosen_by_hand
+        work.begin(self, _CHECK, lambda _: check(session, asked, suggest=suggest))
 
-        def task(_: work.Progress) -> _Checked:
-            from workbench.exports.preflight import suggested_target
-            from workbench.exports.service import check_export
-
-            vault = session.vault
-            out = Path(typed).expanduser() if typed else Path()
-            if suggest:
-                out = suggested_target(vault.home, f"{adapter['adapter']}-{target}")
-            try:
-                room = check_export(vault, adapter["object_id"], target=target, out=out, base=base)
-            except WorkbenchError as error:
-                return _Checked(str(out), None, f"{error.message} {error.hint}".rstrip())
-            return _Checked(str(out), room, "")
-
-        work.begin(self, _CHECK, task)
-
-    def _show_check(self, checked: _Checked) -> None:
+    def _show_check(self, checked: Checked) -> None:
         form = self._form
         if not self._chosen_by_hand or not form.folder:
             form.show_folder(checked.folder)
@@ -180,6 +163,22 @@ class ExportPane(Container):
             return
         needed, free = size(checked.room.needed), size(checked.room.free)
         form.say(f"✓ It needs {needed} at most; {free} are free there.", good=True)
+
+    @on(ExportForm.FolderWanted)
+    def _look_for_folder(self, event: ExportForm.FolderWanted) -> None:
+        """Choose where the export's own folder is made."""
+        event.stop()
+        from workbench.tui.modals.folders import FolderModal, nearest_folder
+
+        typed = Path(self._form.folder)
+
+        def answer(parent: Path | None) -> None:
+            if parent is not None:
+                self._chosen_by_hand = True
+                self._form.show_folder(str(parent / (typed.name or "export")))
+                self._check()
+
+        self.app.push_screen(FolderModal(nearest_folder(str(typed.parent))), answer)
 
     # Exporting
 
@@ -191,32 +190,12 @@ class ExportPane(Container):
         if not form.folder:
             form.say("▲ Name a folder for it.", good=False)
             return
-        target, base, folder = form.target, form.base, form.folder
+        asked = self._asked(adapter)
         self._stop = stop = StopFlag()
-
-        def task(tell: work.Progress) -> Written:
-            from workbench.exports.preflight import check_target
-            from workbench.exports.proof import in_words
-            from workbench.exports.provenance import how_to_load
-            from workbench.exports.service import export_adapter
-            from workbench.exports.signing import verify_folder
-
-            vault = session.vault
-            out = check_target(Path(folder).expanduser(), vault.home)
-            document = export_adapter(
-                vault, adapter["object_id"], target=target, out=out, base=base,
-                progress=stop.heeding(tell),
-            )  # fmt: skip
-            return Written(
-                folder=str(out),
-                files=document["files"],
-                wrong=verify_folder(out, vault.audit.public_key),
-                fidelity=in_words(document["fidelity"]),
-                loading=how_to_load(target, out),
-            )
-
-        work.begin(self, _EXPORT, task)
-        self.query_one("#export-said", Plain).show(f"{adapter['adapter']} is written to {folder}.")
+        work.begin(self, _EXPORT, lambda tell: write(session, asked, stop.heeding(tell)))
+        self.query_one("#export-said", Plain).show(
+            f"{adapter['adapter']} is written to {asked.folder}."
+        )
         self.query_one(WorkBar).tell(0, 0, "starting")
         self._show("work")
 
@@ -279,7 +258,8 @@ class ExportPane(Container):
             self._form.say("Stopped. Nothing was left behind.", good=True)
             return
         self._form.say(f"▲ {event.error.message}", good=False)
-        self.app.push_screen(MessageModal.of_error(event.error))
+        text = f"{event.error.message}\n\n{hint_for(event.error)}".rstrip()
+        self.app.push_screen(MessageModal("That did not work", text))
 
     def _show(self, part: str) -> None:
         if part != "shown":

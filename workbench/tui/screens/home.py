@@ -8,7 +8,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widgets import Button, OptionList
 from textual.widgets.option_list import Option
 
@@ -17,7 +16,7 @@ from workbench.tui.overview import NextStep, Overview, look, next_step, progress
 from workbench.tui.protection import badge, verdict
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain, shown
-from workbench.tui.work import WorkDone
+from workbench.tui.work import WorkDone, WorkFailed
 
 _KINDS = (("datasets", "Datasets"), ("models", "Models"), ("runs", "Runs"),
           ("adapters", "Adapters"))  # fmt: skip
@@ -96,9 +95,17 @@ class HomeScreen(WorkbenchScreen):
         rows = self.query_one("#here", OptionList)
         at = rows.highlighted
         rows.clear_options()
-        rows.add_options([Option(self._kind_row(seen, *kind), id=kind[0]) for kind in _KINDS])
+        rows.add_options(
+            [Option(shown(self._kind_row(seen, *kind)), id=kind[0]) for kind in _KINDS]
+        )
         rows.highlighted = at
         self._show_live(self.workbench.live)
+
+    def take_failure(self, event: WorkFailed) -> bool:
+        """Say on the screen what keeps it from looking; it looks again when something changes."""
+        self.query_one("#says", Plain).show(event.error.message)
+        self.query_one("#about", Plain).show(event.error.hint)
+        return True
 
     def _show_next(self, step: NextStep) -> None:
         self._next = step
@@ -112,13 +119,13 @@ class HomeScreen(WorkbenchScreen):
             button.focus()
         self.tell_tour(f"press Enter: {step.button}.")
 
-    def _kind_row(self, seen: Overview, name: str, title: str) -> Content:
+    def _kind_row(self, seen: Overview, name: str, title: str) -> str:
         if name == "runs":
             number, told = len(seen.runs), run_counts(seen.runs)
         else:
             names = seen.names.get(name.removesuffix("s"), ())
             number, told = len(names), ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
-        return shown(_row(title, str(number), told or _FIRST[name]))
+        return _row(title, str(number), told or _FIRST[name])
 
     def _show_live(self, live: tuple[RunState, ...]) -> None:
         seen = self._seen or Overview()

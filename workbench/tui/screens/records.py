@@ -20,8 +20,8 @@ from workbench.tui.widgets.turns import Turns
 from workbench.tui.work import WorkDone, WorkFailed
 from workbench.wording import count
 
-_HIDDEN = "hidden: press r to show the text"
-_REVEALED = "text is shown: press r to hide it"
+_HIDDEN = "hidden: r shows the text"
+_REVEALED = "shown: r hides the text"
 _SPEAKERS = {"system": "System", "user": "Asked", "assistant": "Answer"}
 
 
@@ -69,9 +69,9 @@ class RecordsScreen(WorkbenchScreen):
             yield Plain(_HIDDEN, id="hidden", classes="muted")
         told = ("Text",) if self._dataset["kind"] == "text" else ("Asked", "Answer")
         yield PagedTable(
-            ("Row", "Record", *told),
-            (9, 9, *(0 for _ in told)),
-            texts=range(2, 2 + len(told)),
+            ("Row", *told),
+            (9, *(0 for _ in told)),
+            texts=range(1, 1 + len(told)),
             id="records",
         )
         yield Plain(
@@ -222,7 +222,7 @@ class RecordScreen(WorkbenchScreen):
         if event.work == "record" and self.session.is_open and event.result:
             record: Record = event.result[0]
             self.query_one("#which", Plain).show(
-                f"Row {count(self.row + 1)} of {count(self._rows)} in {self._split}, "
+                f"Row {count(self.row + 1)} of {count(self._rows)}, "
                 f"record {count(record.number)} of the import"
             )
             await self.query_one(Turns).show(_turns(record))
@@ -251,10 +251,10 @@ class RecordScreen(WorkbenchScreen):
 def _row(record: Record) -> tuple[object, ...]:
     """Return how a record begins, on one line."""
     if record.text is not None:
-        return (record.number, _one_line(record.text))
+        return (_one_line(record.text),)
     asked = next((turn.content for turn in record.messages if turn.role == "user"), "")
     answers = [turn.content for turn in record.messages if turn.role == "assistant"]
-    return (record.number, _one_line(asked), _one_line(answers[-1] if answers else ""))
+    return (_one_line(asked), _one_line(answers[-1] if answers else ""))
 
 
 def _one_line(text: str) -> str:

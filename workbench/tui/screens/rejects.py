@@ -36,7 +36,7 @@ class RejectsScreen(WorkbenchScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Plain("Reading the list…", id="reasons")
-        yield PagedTable(("", "File", "Line", "Why it was not taken"), (7, 24, 10, 0), id="rejects")
+        yield PagedTable(("", "File", "Line", "Why it was not taken"), (7, 16, 8, 0), id="rejects")
         yield Plain("Every record of the import was taken.", id="none", classes="empty")
 
     def on_mount(self) -> None:

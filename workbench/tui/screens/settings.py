@@ -14,7 +14,7 @@ from workbench.errors import WorkbenchError, told_by_system
 from workbench.tui.modals.passphrase import PassphraseModal, Passphrases
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.settings import THEMES
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.work import Progress, WorkDone, WorkFailed
 from workbench.wording import count
 
@@ -43,7 +43,7 @@ class SettingsScreen(WorkbenchScreen):
             yield Plain("Looks", classes="heading")
             with RadioSet(id="theme"):
                 for name, theme in zip(_THEME_NAMES, THEMES, strict=True):
-                    yield RadioButton(name, value=now.theme == theme)
+                    yield RadioButton(shown(name), value=now.theme == theme)
             yield Checkbox(
                 "Things may move (off saves bytes over slow lines)", now.animation, id="animation"
             )

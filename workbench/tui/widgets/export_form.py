@@ -12,12 +12,12 @@ from textual.message import Message
 from textual.widgets import Button, Input, RadioSet
 
 from workbench.text import printable
+from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain, shown
-from workbench.tui.widgets.radio import Radio
 
 
 @dataclass(frozen=True)
-class Choice:
+class Way:
     """One of several: the word that the room takes, its name, and what it means."""
 
     word: str
@@ -51,7 +51,7 @@ class ExportForm(Vertical):
         """The folder is to be looked for in a dialog."""
 
     def __init__(
-        self, targets: Sequence[Choice], bases: Sequence[Choice], *, target: str, planned: str
+        self, targets: Sequence[Way], bases: Sequence[Way], *, target: str, planned: str
     ) -> None:
         """Show the choices.
 
@@ -74,12 +74,12 @@ class ExportForm(Vertical):
             with RadioSet(id="export-target"):
                 for each in self._targets:
                     text = f"{each.title:<{wide}}  {each.about}"
-                    yield Radio(shown(text), value=each.word == self._first)
+                    yield Choice(shown(text), value=each.word == self._first)
         with Horizontal(classes="row", id="export-bases"):
             yield Plain("Merge into", classes="label")
             with RadioSet(id="export-base"):
                 for place, each in enumerate(self._bases):
-                    yield Radio(shown(each.title), value=place == 0)
+                    yield Choice(shown(each.title), value=place == 0)
         with Horizontal(classes="row"):
             yield Plain("Folder", classes="label")
             yield PathInput(id="export-folder")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from workbench.tui.widgets.plain import Plain
 from workbench.wording import count, size
 
 _SHORT_HASH = 12
+_WIDE = 110  # columns in which a whole hash has room beside its file
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ class ExportResult(VerticalScroll, can_focus=True):
             signed.show("✓ Every file has the hash that was signed with this vault's key.")
         self._show("fidelity", "\n".join(written.fidelity))
         self._show("loading", _lines(written.loading.splitlines()))
+        whole = self.app.size.width >= _WIDE
         wide = max(len(str(item["path"])) for item in written.files)
         self._show(
             "files",
             _lines(
                 f"{item['path']:<{wide}}  {size(int(item['bytes'])):>9}  "
-                f"{str(item['sha256'])[:_SHORT_HASH]}…"
+                f"{_hash(str(item['sha256']), whole=whole)}"
                 for item in written.files
             ),
         )
@@ -75,5 +77,9 @@ class ExportResult(VerticalScroll, can_focus=True):
         self.query_one(f"#written-{part}", Plain).show(text)
 
 
-def _lines(lines: Any) -> str:
+def _hash(sha256: str, *, whole: bool) -> str:
+    return sha256 if whole else f"{sha256[:_SHORT_HASH]}…"
+
+
+def _lines(lines: Iterable[str]) -> str:
     return "\n".join(f"  {line}" for line in lines)

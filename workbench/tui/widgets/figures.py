@@ -19,7 +19,7 @@ class Figures(Widget):
 
     DEFAULT_CSS = "Figures { height: auto; width: 1fr; }"
 
-    pairs: reactive[tuple[tuple[str, str], ...]] = reactive((), layout=True)
+    pairs: reactive[tuple[tuple[str, str], ...]] = reactive(())
 
     def __init__(self, *, column: int, id: str | None = None) -> None:  # noqa: A002
         """Show nothing yet; `column` is the width of a column."""
@@ -28,7 +28,11 @@ class Figures(Widget):
 
     def show(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Show other figures."""
+        # Laying the screen out anew takes a while, and the rows are mostly as many as before.
+        more = len(pairs) != len(self.pairs)
         self.pairs = tuple(pairs)
+        if more:
+            self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many rows as the pairs need."""
@@ -42,7 +46,7 @@ class Figures(Widget):
             row = []
             for name, figure in self.pairs[start : start + columns]:
                 said = printable(figure, limit=self._column - _LABEL - 1)
-                row.append((f" {name:<{_LABEL - 1}}", "$foreground-muted"))
+                row.append((f" {printable(name):<{_LABEL - 1}}", "$foreground-muted"))
                 row.append((f"{said:<{self._column - _LABEL}}", ""))
             rows.append(Content.assemble(*row))
         return Content("\n").join(rows)

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from workbench.tui.widgets.plain import shown
 from workbench.wording import count
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -70,7 +71,7 @@ class Histogram(Widget):
     def render(self) -> Content:
         width, height = self.size
         if not self.lengths or width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-            return Content(summary(self.lengths, self.limit, self._unit))
+            return shown(summary(self.lengths, self.limit, self._unit))
         drawn = draw(self.lengths, width, height - 1, self.limit)
         parts: list[Content | str | tuple[str, str]] = [
             summary(self.lengths, self.limit, self._unit)

@@ -44,7 +44,7 @@ class Legend(Widget, can_focus=True):
                 tooltip="Mark the part below"),
     ]  # fmt: skip
 
-    entries: reactive[tuple[Entry, ...]] = reactive((), layout=True)
+    entries: reactive[tuple[Entry, ...]] = reactive(())
     place: reactive[int] = reactive(0)
 
     class Opened(Message):
@@ -58,6 +58,11 @@ class Legend(Widget, can_focus=True):
     def columns(self) -> int:
         """How many entries stand in a row."""
         return _columns(self.size.width)
+
+    def watch_entries(self, before: tuple[Entry, ...], entries: tuple[Entry, ...]) -> None:
+        """Lay the screen out anew only where there are more entries, or fewer."""
+        if len(before) != len(entries):
+            self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many rows as the entries need at this width."""

@@ -81,7 +81,7 @@ class MemoryBars(Widget):
 
     DEFAULT_CSS = "MemoryBars { height: auto; width: 1fr; }"
 
-    bars: reactive[tuple[Bar, ...]] = reactive((), layout=True)
+    bars: reactive[tuple[Bar, ...]] = reactive(())
     limit: reactive[int] = reactive(0)
     line: reactive[str] = reactive("")
 
@@ -91,6 +91,11 @@ class MemoryBars(Widget):
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
+
+    def watch_bars(self, before: tuple[Bar, ...], bars: tuple[Bar, ...]) -> None:
+        """Lay the screen out anew only where there are more rows, or fewer: that takes a while."""
+        if len(before) != len(bars):
+            self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """A row for the line's words, one for each bar."""

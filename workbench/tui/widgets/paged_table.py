@@ -183,7 +183,7 @@ class PagedTable(DataTable, inherit_bindings=False):
         self._window = _Window(labels, lambda column: column in texts and not self.revealed)
         super().__init__(
             backend=self._window,
-            column_labels=[Text(label) for label in labels],
+            column_labels=[cell(label) for label in labels],
             column_widths=[width or 1 for width in widths],
             cursor_type="row",
             render_markup=False,

@@ -29,8 +29,12 @@ class Plain(Static):
     def __init__(self, text: object = "", *, multiline: bool = True, **options: Any) -> None:
         """Show `text`; `options` are Static's own (id, classes)."""
         self._multiline = multiline
+        self._text = str(text)
         super().__init__(shown(text, multiline=multiline), markup=False, **options)
 
     def show(self, text: object) -> None:
-        """Show another text."""
+        """Show another text; the same one again costs nothing."""
+        if str(text) == self._text:
+            return
+        self._text = str(text)
         self.update(shown(text, multiline=self._multiline))

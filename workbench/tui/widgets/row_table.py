@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, TypeAlias
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
-from rich.text import Text
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
@@ -66,7 +65,7 @@ class RowTable(DataTable[object]):
         self._labels = tuple(labels)
         self._keys: tuple[str, ...] = ()
         for label in labels:
-            self.add_column(Text(label))
+            self.add_column(cell(label))
 
     def fill(self, rows: Iterable[tuple[str, Sequence[Cell]]], *, at: str = "") -> None:
         """Show these rows.
@@ -79,7 +78,7 @@ class RowTable(DataTable[object]):
         # The columns go too: their widths never shrink otherwise.
         self.clear(columns=True)
         for label in self._labels:
-            self.add_column(Text(label))
+            self.add_column(cell(label))
         keys = []
         for key, cells in rows:
             keys.append(key)

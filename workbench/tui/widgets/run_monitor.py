@@ -39,6 +39,9 @@ _TITLES = {"chart": "Curve", "memory": "Memory", "log": "Log", "air": "Air gap"}
 _KEPT_LINES = 500
 # A curve that is drawn more often than this looks the same and costs keys their answer.
 _DRAW_SECONDS = 0.4
+# Columns of the figures and rows of the log, on a small and on a large terminal.
+_SIDE, _LARGE_SIDE = 30, 44
+_LOG, _LARGE_LOG = 3, 8
 
 
 class RunMonitor(Vertical):
@@ -160,10 +163,29 @@ class RunMonitor(Vertical):
     # Views
 
     def watch_view(self, view: View) -> None:
-        """Show one view; the stylesheet shows all of them on a large terminal."""
+        """Show one view; on a large terminal all of them show anyway."""
         for name in VIEWS:
-            self.set_class(name == view, f"-{name}")
             self.query_one(f"#view-{name}").set_class(name == view, "-on")
+        self._arrange()
+
+    def _arrange(self) -> None:
+        # Set on the parts themselves: a class on the whole would restyle all that is in it, which
+        # takes longer than a key's answer may.
+        large = self.screen.has_class("-wide") and self.screen.has_class("-high")
+        view = self.view
+        shown = {
+            "#run-views": not large,
+            "#run-main": large or view != "log",
+            "#run-curve": large or view == "chart",
+            "#run-figures": large or view == "chart",
+            "#run-memory": large or view == "memory",
+            "#run-air": large or view == "air",
+        }
+        for name, display in shown.items():
+            self.query_one(name).display = display
+        side, log = self.query_one("#run-side"), self.query_one("#run-log")
+        side.styles.width = "1fr" if not shown["#run-curve"] else _LARGE_SIDE if large else _SIDE
+        log.styles.height = "1fr" if not shown["#run-main"] else _LARGE_LOG if large else _LOG
         self.call_after_refresh(self._refill)
 
     @on(Button.Pressed, ".view")
@@ -173,8 +195,8 @@ class RunMonitor(Vertical):
         self.view = next(view for view in VIEWS if view == name)
 
     def on_resize(self, _: events.Resize) -> None:
-        """Fit bars and curve to the new size."""
-        self.call_after_refresh(self._refill)
+        """Fit views, bars and curve to the new size."""
+        self._arrange()
 
     def _refill(self) -> None:
         self._fill_bars()

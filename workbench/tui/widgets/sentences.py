@@ -10,6 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.text import printable
+from workbench.tui.widgets.plain import shown
 
 
 class Sentences(Widget):
@@ -24,8 +25,9 @@ class Sentences(Widget):
 
     def render(self) -> Content:
         """Draw the rows."""
-        shown = [printable(each) for each in self.sentences]
-        return Content("\n".join(fitted(shown, self.size.width, self.size.height, self._more)))
+        harmless = [printable(each) for each in self.sentences]
+        lines = fitted(harmless, self.size.width, self.size.height, self._more)
+        return shown("\n".join(lines), multiline=True)
 
 
 def fitted(sentences: Sequence[str], width: int, rows: int, more: str) -> list[str]:

@@ -8,13 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
 from workbench.tui.widgets.plain import Plain
-
-_MASK = "•"
-
-
-def masked(text: str) -> str:
-    """Return `text` with a dot for each character that can be seen."""
-    return "".join(char if char.isspace() else _MASK for char in text)
+from workbench.tui.widgets.records import hidden
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +48,7 @@ class SideBySideView(VerticalScroll):
         """Show a record from its top."""
         for name, _ in self._PARTS:
             text = str(getattr(record, name))
-            self.query_one(f"#text-{name}", Plain).show(text if revealed else masked(text))
+            self.query_one(f"#text-{name}", Plain).show(text if revealed else hidden(text))
         self.query_one("#label-base", Plain).show(f"Base     {record.base_mark}")
         self.query_one("#label-adapter", Plain).show(f"Adapter  {record.adapter_mark}")
         self.scroll_home(animate=False)

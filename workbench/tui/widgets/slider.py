@@ -14,6 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from workbench.text import printable
+from workbench.tui.widgets.plain import shown
 
 Value = int | float | str | bool
 
@@ -164,7 +165,7 @@ class Slider(Widget, can_focus=True):
 
     def _head(self) -> Content:
         mark = "▸" if self.has_focus else " "
-        return Content(f"{mark}{self.label:<{self._column - 1}}")
+        return shown(f"{mark}{self.label:<{self._column - 1}}")
 
 
 class Choice(Slider):

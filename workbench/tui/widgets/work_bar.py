@@ -1,4 +1,4 @@
-"""How far a long piece of work has come: a sentence, a bar, the rate and the time left."""
+"""How far a long piece of work has come: a sentence, and below it a bar, a rate, the time left."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from workbench.tui.widgets.plain import Plain
-from workbench.wording import count, duration
-
-_WIDTH = 30
-# A rate that was measured for less than this says nothing.
-_LEAST_SECONDS = 0.5
+from workbench.tui.widgets.progress import progress_text
+from workbench.wording import duration
 
 
 class WorkBar(Plain):
@@ -33,22 +30,9 @@ class WorkBar(Plain):
         """Show progress; a new phase starts its own clock."""
         if phase != self._phase:
             self._phase, self._began = phase, self._clock()
-        sentence = self._phases.get(phase, phase.replace("_", " ").capitalize())
-        self.show(f"{sentence}\n{bar(done, total, self._clock() - self._began)}")
-
-
-def bar(done: int, total: int, seconds: float) -> str:
-    """Return a bar with its share, the rate and the time left; `total` 0 is unknown."""
-    rate = done / seconds if seconds > _LEAST_SECONDS else 0.0
-    if total <= 0:
-        told = f"{count(done)} so far, {rate:,.0f} a second" if rate else ""
-        return told or f"{duration(seconds)}" * (seconds >= 1)
-    share = min(done / total, 1.0)
-    filled = int(share * _WIDTH)
-    drawn = "█" * filled + "░" * (_WIDTH - filled)
-    parts = [f"{drawn} {share:4.0%}  {count(done)} of {count(total)}"]
-    if rate:
-        parts.append(f"{rate:,.1f} a second")
-        if done < total:
-            parts.append(f"{duration((total - done) / rate)} left")
-    return ", ".join(parts)
+        seconds = self._clock() - self._began
+        if done or total:
+            told = progress_text(done, total, "", seconds, bytes_=False).strip()
+        else:
+            told = duration(seconds) if seconds >= 1 else ""
+        self.show(f"{self._phases.get(phase, phase.capitalize())}\n{told}")

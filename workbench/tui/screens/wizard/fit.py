@@ -9,25 +9,26 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.timer import Timer
 from textual.widgets import Button
 
-from workbench import recipe as recipes
 from workbench.errors import DoesNotFit, UsageError, WorkbenchError
 from workbench.runs.drafts import Draft
-from workbench.tui.screens.wizard import fit_words, outlook
+from workbench.tui.screens.wizard import fit_dialogs, fit_words, outlook
 from workbench.tui.screens.wizard.fit_choices import FitChoices
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.figures import Figures
 from workbench.tui.widgets.legend import Legend
 from workbench.tui.widgets.memory_bars import MemoryBars
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.sentences import Sentences
 from workbench.tui.work import WorkDone, WorkFailed
 
 _FIGURE = 39
 _MORE = "… (F5: all)"
-_BEST = "Go with what fits best"
+_SETTLED = 0.3  # seconds without a change
+_BEST, _THESE = "Go with what fits best", "Go with these settings"
 
 
 class FitStep(WizardStep):
@@ -65,6 +66,7 @@ class FitStep(WizardStep):
         self.outlook: Outlook | None = None
         self._blocked: WorkbenchError | None = None
         self._refused: UsageError | None = None
+        self._keeping: Timer | None = None
 
     @classmethod
     def lacks(cls, draft: Draft) -> str:
@@ -94,8 +96,8 @@ class FitStep(WizardStep):
     def on_mount(self) -> None:
         """Fetch the facts, then the records' lengths, which may take a while."""
         self._tell_advice()
-        draft, tour, vault = self.draft, self.session.tour, self.session.vault
-        self.begin("fit-ground", lambda _: outlook.load_ground(vault, draft, tour))
+        draft, session = self.draft, self.session
+        self.begin("fit-ground", lambda _: outlook.load_ground(session.vault, draft, session.tour))
 
     @on(WorkDone)
     def _known(self, event: WorkDone) -> None:
@@ -106,8 +108,8 @@ class FitStep(WizardStep):
             go = self.query_one("#go", Button)
             go.disabled = False
             go.focus()
-            draft, vault = self.draft, self.session.vault
-            self.begin("fit-lengths", lambda _: outlook.measure(vault, draft))
+            draft, session = self.draft, self.session
+            self.begin("fit-lengths", lambda _: outlook.measure(session.vault, draft))
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
             self._lay(typed=True)
@@ -143,7 +145,20 @@ class FitStep(WizardStep):
         """Take settings over, show what comes of them, and keep them."""
         self.settings = settings
         self._redraw()
-        self.change(settings=settings)
+        # Sealing takes longer than a frame, and a slider passes many values on its way.
+        if self._keeping is not None:
+            self._keeping.stop()
+        self._keeping = self.set_timer(_SETTLED, self._keep)
+
+    def _keep(self) -> None:
+        if self._keeping is not None:
+            self._keeping.stop()
+            self._keeping = None
+            self.change(settings=self.settings)
+
+    def on_unmount(self) -> None:
+        """Keep what was chosen in the last moment."""
+        self._keep()
 
     # Showing
 
@@ -171,10 +186,16 @@ class FitStep(WizardStep):
             self.query_one(Figures).show(fit_words.figures(self.outlook))
             self.query_one(FitChoices).tell(self.outlook)
             if self.query_one("#aside").display:
-                self.query_one("#cards", Plain).show(fit_words.cards(self.outlook))
+                self._show_cards(fit_words.cards(self.outlook))
         self._tell_advice()
-        label = "Go with these settings" if self.settings else _BEST
-        self.query_one("#go", Button).label = label
+        go, label = self.query_one("#go", Button), _THESE if self.settings else _BEST
+        if str(go.label) != label:
+            go.label = shown(label)
+
+    def _show_cards(self, text: str) -> None:
+        """Show the table of cards; its rows are always as many, so nothing is laid out anew."""
+        place = self.query_one("#cards", Plain)
+        place.update(shown(text, multiline=True), layout=not place.size.height)
 
     def _tell_advice(self) -> None:
         trouble = self._trouble()
@@ -209,6 +230,7 @@ class FitStep(WizardStep):
         elif (error := self._hindrance()) is not None:
             self.wizard.show_error(error)
         else:
+            self._keep()
             self.finish()
 
     def _hindrance(self) -> WorkbenchError | None:
@@ -229,76 +251,40 @@ class FitStep(WizardStep):
     @on(Button.Pressed, "#why")
     def action_why(self) -> None:
         """Tell everything that the planner said."""
-        from workbench.tui.modals.questions import MessageModal
-
         if self.outlook is not None:
-            text = "\n\n".join(fit_words.advice(self.outlook))
-            self.app.push_screen(MessageModal("Why this choice?", text))
+            fit_dialogs.tell_why(self.app, self.outlook)
 
     def action_explain(self) -> None:
         """List the terms that can be explained."""
-        from workbench.tui.modals.explainers.modal import TermsModal
-
-        def explain(term: str | None) -> None:
-            if term:
-                self._explain(term)
-
         if self.outlook is not None:
-            self.app.push_screen(TermsModal(), explain)
+            fit_dialogs.list_terms(self.app, self.outlook)
 
     @on(Legend.Opened)
-    def _asked(self, event: Legend.Opened) -> None:
-        self._explain(event.term)
-
-    def _explain(self, term: str) -> None:
-        from workbench.tui.modals.explainers.modal import ExplainerModal
-        from workbench.tui.modals.explainers.sheet import About
-
-        if (known := self.outlook) is not None:
-            about = About(known.ground.facts, known.recipe, known.candidate, known.plan.budget)
-            self.app.push_screen(ExplainerModal(term, about))
+    def _explain(self, event: Legend.Opened) -> None:
+        if self.outlook is not None:
+            fit_dialogs.explain(self.app, self.outlook, event.term)
 
     @on(Button.Pressed, "#to-cards")
     def action_cards(self) -> None:
         """Tell what card each method needs, and lay the run against one."""
-        from workbench.tui.modals.cards import CardsModal
-
-        def look_at(card: int | None) -> None:
-            if card is not None:
-                self.card = card
-                self._redraw()
-
         if self.outlook is not None:
-            needed = fit_words.needed(self.outlook)
-            rows = fit_words.card_rows(self.outlook, needed)
-            least = fit_words.least(self.outlook, needed)
-            self.app.push_screen(CardsModal(least, rows, self.card), look_at)
+            fit_dialogs.list_cards(self.app, self.outlook, self._look_at)
+
+    def _look_at(self, card: int) -> None:
+        self.card = card
+        self._redraw()
 
     @on(Button.Pressed, "#expert")
     def action_expert(self) -> None:
         """Show every setting."""
-        from workbench.tui.modals.expert import ExpertModal
-
-        ground = self.ground
-        if ground is None:
-            return
-
-        def check(recipe: recipes.Recipe) -> UsageError | None:
-            try:
-                outlook.look(ground, recipe.to_json())
-            except UsageError as error:
-                return error
-            return None
-
-        def use(recipe: recipes.Recipe | None) -> None:
-            if recipe is not None:
-                self._take(outlook.told(recipe))
-                self._lay()
-
-        self.app.push_screen(ExpertModal(self.settings, check), use)
+        if self.ground is not None:
+            fit_dialogs.list_settings(self.app, self.ground, self.settings, self._take_all)
 
     def action_best(self) -> None:
         """Let the planner choose everything."""
         if self.ground is not None:
-            self._take({})
-            self._lay()
+            self._take_all({})
+
+    def _take_all(self, settings: dict[str, Any]) -> None:
+        self._take(settings)
+        self._lay()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
-from workbench.planning.budget import budget_of
 from workbench.planning.candidates import Candidate
 from workbench.planning.cards import CARDS, Need, needs
 from workbench.tui.screens.wizard.outlook import Outlook
@@ -55,7 +54,7 @@ def line(outlook: Outlook) -> str:
     """Return what the bars' line is."""
     usable = size(outlook.plan.budget.usable_bytes)
     if outlook.card:
-        return f"a {card_name(outlook.card)} card: {usable} usable"
+        return f"{card_name(outlook.card)} card: {usable} usable"
     accelerator = outlook.ground.hardware.accelerator
     place = "main memory" if accelerator is None else "the GPU"
     return f"this machine: {usable} of {place} usable"
@@ -169,19 +168,18 @@ def least(outlook: Outlook, all_needs: tuple[Need, ...]) -> str:
 
 
 def card_rows(outlook: Outlook, all_needs: tuple[Need, ...]) -> list[tuple[int, str]]:
-    """Return each card, this machine first, and what fits it."""
-    usable = budget_of(outlook.ground.hardware, outlook.recipe.memory_limit).usable_bytes
-    rows = [(0, usable, "this machine")]
-    rows += [(card, budget_of(card).usable_bytes, f"{card_name(card)} card") for card in CARDS]
-    return [
-        (card, f"{name:<14}" + "".join(_mark(each, room) for each in all_needs).rstrip())
-        for card, room, name in rows
-    ]
+    """Return each card, this machine first, and what fits it at the same context."""
+    here = outlook.on_this_machine(all_needs[0].context)
+    rows = [(0, _marks("this machine", [each.fits for each in here]))]
+    for card in CARDS:
+        fits = [need.card is not None and need.card <= card for need in all_needs]
+        rows.append((card, _marks(f"{card_name(card)} card", fits)))
+    return rows
 
 
-def _mark(need: Need, room: int) -> str:
-    word = "✓ " if need.bytes <= room else "- "
-    return f"{word}{NAMES[need.method]:<8}"
+def _marks(name: str, fits: list[bool]) -> str:
+    marks = zip(fits, ("qlora", "lora", "full"), strict=True)
+    return f"{name:<14}" + "".join(f"{'✓' if fit else '-'} {NAMES[each]:<8}" for fit, each in marks)
 
 
 def cards(outlook: Outlook) -> str:

@@ -74,6 +74,17 @@ class Outlook:
         """Whether it can be trained."""
         return self.plan.choice is not None
 
+    def on_this_machine(self, context: int) -> tuple[Candidate, ...]:
+        """Return the best of each method here with a context that is not shortened."""
+        fixed = dataclasses.replace(self.recipe, method="auto", context=context)
+        lengths = self.ground.lengths
+        return make_plan(
+            self.ground.facts,
+            self.ground.hardware,
+            dataset=lengths.whole if lengths else None,
+            recipe=fixed,
+        ).candidates
+
 
 def load_ground(vault: Vault, draft: Draft, tour: Tour | None) -> Ground:
     """Read the model's facts, look at the machine, and take the settings chosen before.

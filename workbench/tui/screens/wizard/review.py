@@ -23,7 +23,7 @@ from workbench.tui.screens.wizard.review_parts import (
 )
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.stopping import StopFlag
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.work_bar import WorkBar
 from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed, WorkStopped
 
@@ -191,7 +191,7 @@ class ReviewStep(WizardStep):
         self.query_one(AdvicePane).show_advice(advice)
         tabs = self.query_one(TabbedContent)
         found = f" ({len(advice)})" if advice else ""
-        tabs.get_tab("advice").label = f"T: what to try{found}"
+        tabs.get_tab("advice").label = shown(f"T: what to try{found}")
         tabs.hide_tab("confusion")
         self.wizard.tell_tour(_TOUR_DONE)
         self.query_one("#review-on", Button).focus()

@@ -12,7 +12,8 @@ from textual.widgets.option_list import Option
 from workbench.evaluation.advice import Advice
 from workbench.evaluation.verdict import choices
 from workbench.tui.widgets.plain import Plain, cell, shown
-from workbench.tui.widgets.side_by_side import Compared, SideBySideView, masked
+from workbench.tui.widgets.records import hidden
+from workbench.tui.widgets.side_by_side import Compared, SideBySideView
 from workbench.wording import count
 
 if TYPE_CHECKING:
@@ -101,10 +102,10 @@ class RecordsPane(TabPane):
             return
         row = self._rows[self._place]
         differ = sum(not each.adapter_matches for each in self._rows)
-        hidden = "" if self._revealed else " Masked: R reveals."
+        masked = "" if self._revealed else " Masked: R reveals."
         place.show(
             f"Record {self._place + 1} of {len(self._rows)} (← →). "
-            f"✓ as wanted, ≠ not: {differ} (D: next).{hidden}"
+            f"✓ as wanted, ≠ not: {differ} (D: next).{masked}"
         )
         view.show_record(
             Compared(
@@ -179,7 +180,7 @@ class ConfusionPane(TabPane):
             table.clear(columns=True)
             return
         names = self._counts["labels"]
-        labels = [name if self._revealed else masked(name) for name in names]
+        labels = [name if self._revealed else hidden(name) for name in names]
         table.clear(columns=True)
         table.add_columns(
             cell("wanted ↓  given →"), *(cell(label, limit=20) for label in labels), cell("other")
