@@ -121,4 +121,11 @@ def told_by_system(error: OSError) -> WorkbenchError | None:
             hint="Check who owns the home folder, and that its disk is not mounted read-only.",
             code="no_access",
         )
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO):
+        return NotFound(
+            f"A file that is needed cannot be found or read any more ({error.strerror}).",
+            hint="Was the home folder moved, or its disk taken away? Put it back, then try again; "
+            "`workbench vault verify` tells whether it is whole.",
+            code="gone",
+        )
     return None

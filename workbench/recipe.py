@@ -388,7 +388,7 @@ def parse_memory(text: str) -> int:
     amount = parse_size(text)
     if amount < LEAST_MEMORY:
         raise UsageError(
-            f"{_shown(text)} is {size(amount)}: too little to plan with.",
+            f"{_shown(text)} means {size(amount)}: too little to plan with.",
             hint=_meant(text),
             code="bad_size",
         )
@@ -423,11 +423,11 @@ def _take(key: str, value: Any, values: dict[str, Any], mistakes: list[Mistake])
     try:
         values[key] = _checked(field, value)
     except ValueError:
-        mistakes.append(Mistake(key, f"{_shown(value)} is not {field.accepts}."))
+        mistakes.append(Mistake(key, f"give {field.accepts}, not {_shown(value)}."))
         return
     if field.kind == "size" and 0 < values[key] < LEAST_MEMORY:
         amount = size(values[key])
-        problem = f"{_shown(value)} is {amount}, too little to plan with. {_meant(value)}"
+        problem = f"{_shown(value)} means {amount}, too little to plan with. {_meant(value)}"
         mistakes.append(Mistake(key, problem))
 
 

@@ -8,12 +8,15 @@ encoder. They are replaced by visible glyphs, and length is capped.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 
 # U+2400..U+241F picture the C0 controls; U+2421 pictures DEL.
 _C0_PICTURES = 0x2400
 _DEL_PICTURE = "\u2421"
 _UNSEEN = "\ufffd"
 _KEPT = {"\n", "\t"}
+# Scripts stack a few marks on a letter; hundreds smear over other lines.
+_MOST_MARKS = 8
 
 
 def _glyph(char: str) -> str:
@@ -29,6 +32,17 @@ def _glyph(char: str) -> str:
     return char
 
 
+def _calmed(text: str) -> Iterator[str]:
+    """Yield the characters, a storm of marks over one of them cut short."""
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if marks <= _MOST_MARKS:
+            yield char
+        elif marks == _MOST_MARKS + 1:
+            yield _UNSEEN
+
+
 def printable(value: str, *, limit: int = 10_000, multiline: bool = False) -> str:
     """Return `value` with nothing in it that a terminal would obey.
 
@@ -40,4 +54,6 @@ def printable(value: str, *, limit: int = 10_000, multiline: bool = False) -> st
     cut = value[: limit + 1]
     kept = _KEPT if multiline else set()
     shown = "".join(c if c in kept or (" " <= c <= "~") else _glyph(c) for c in cut)
+    if not shown.isascii():
+        shown = "".join(_calmed(shown))
     return shown if len(shown) <= limit else shown[: limit - 1] + "\u2026"

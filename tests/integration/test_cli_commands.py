@@ -6,14 +6,16 @@ import argparse
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.commands import Shell
 from tests.fixtures.runs import make_run
+from workbench.cli import demo
 from workbench.cli.console import Console
-from workbench.cli.main import Command, run
+from workbench.cli.main import Command, _parser, run
 from workbench.runs import steering
 from workbench.runs.job import JobFolder
 from workbench.vault.store import Vault
@@ -117,6 +119,78 @@ def test_what_the_system_refuses_has_its_own_exit_code(
     out = capsys.readouterr().out
     assert json.loads(out)["error"]["code"] == (expected[1] or "internal")
     assert "Jane" not in out
+
+
+def test_a_name_that_is_almost_right_is_met_with_the_right_one(shell: Shell) -> None:
+    shell.json("dataset", "import", _lines_of(shell), "--name", "referrals")
+    error = shell.json("dataset", "show", "referals", expect=3)["error"]
+    assert "called referals" in error["message"]
+    assert "Did you mean referrals?" in error["hint"]
+
+
+def _lines_of(shell: Shell) -> Path:
+    path = shell.home.parent / "referrals.jsonl"
+    path.write_text('{"prompt": "which ward?", "completion": "four"}\n' * 3)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("plan", "--config", "c", "--rank", "abc"), "--rank takes a whole number, not abc"),
+        (("plan", "--config", "c", "--method", "dora"), "Did you mean lora?"),
+        (("banana",), "banana is no command; there are demo, doctor"),
+        (("vault", "verfy"), "Did you mean verify?"),
+        (("train", "--model", "m"), "Missing: --dataset, --name."),
+        (("plan",), "Missing: --model or --config."),
+        (("evaluate", "a", "--show", "-3"), "--show: -3 is less than 0"),
+        (("evaluate", "a", "--show", "x"), "'x' is not a whole number"),
+        (("dataset", "preview", "d", "--count", "0"), "0 is less than 1"),
+        (("audit", "verify", "--public-key", "00"), "goes with --file"),
+        (("chat", "--model", "m", "--prompt", " "), "question is empty"),
+        (("train", "--model", "m", "--dataset", "d:2", "--name", "a"), "takes one dataset"),
+    ],
+)
+def test_a_wrong_word_is_told_plainly(shell: Shell, words: tuple[str, ...], part: str) -> None:
+    error = shell.json(*words, expect=2)["error"]
+    assert part in error["message"]
+    assert error["hint"]
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "list"), ("run", "pause", "ru-1"), ("dataset", "list"), ("audit", "head")]
+)
+def test_a_home_that_is_not_there_is_named(
+    shell: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    absent = tmp_path / "absent"
+    error = shell.json("--home", absent, *words, expect=3)["error"]
+    assert error["code"] == "no_vault"
+    assert str(absent) in error["message"]
+    assert "workbench init" in error["hint"]
+    assert not absent.exists()
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _options(below)
+        else:
+            yield parser.prog, action
+
+
+def test_every_option_of_every_command_says_what_it_is() -> None:
+    silent = {f"{prog} {action.dest}" for prog, action in _options(_parser()) if not action.help}
+    assert not silent
+
+
+def test_a_kept_demo_makes_the_folders_above_it(tmp_path: Path) -> None:
+    above = tmp_path / "not" / "yet"
+    place = demo._Place(above / "home", above / "home.export", above / "home.passphrase")
+    demo._Walk(place, Console(as_json=True)).make_vault()
+    assert (above / "home").is_dir()
+    assert (above / "home.passphrase").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_interrupted_command_still_prints_its_one_document(

@@ -187,6 +187,21 @@ def test_pages_of_a_split(vault: Vault, tmp_path: Path, name: str) -> None:
         collection.page(vault, name, 0, 1, split="nope")
 
 
+def test_a_page_may_show_only_how_records_begin(vault: Vault, tmp_path: Path, name: str) -> None:
+    chat = {
+        "messages": [
+            {"role": "user", "content": "q" * 5},
+            {"role": "assistant", "content": "a" * 3000},
+        ]
+    }
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(chat) for _ in range(200)))
+    import_files(vault, [tmp_path / "a.jsonl"], name, splits={}, dedupe="off")
+    begun = collection.page(vault, name, 50, 140, most=100)
+    assert [record.number for record in begun] == list(range(50, 190))
+    assert {len(turn.content) for record in begun for turn in record.messages} == {5, 100}
+    assert len(collection.page(vault, name, 199, 1)[0].messages[1].content) == 3000
+
+
 def test_remove_shreds(vault: Vault, tmp_path: Path, name: str) -> None:
     (tmp_path / "a.csv").write_text("text\nsome text\n")
     report = import_files(vault, [tmp_path / "a.csv"], name)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from unittest import mock
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.fixtures.screens import drive, matches, until, words
-from tests.fixtures.vaults import PASSPHRASE, make_original
+from tests.fixtures.vaults import PASSPHRASE, make_original, reopened
+from workbench.errors import WrongPassphrase
 from workbench.tui.app import WorkbenchApp
-from workbench.tui.screens.door import RecoveryScreen, UnlockScreen, WelcomeScreen, strength
+from workbench.tui.modals.page import HelpModal
+from workbench.tui.screens.door import RecoveryScreen, UnlockScreen, WelcomeScreen
+from workbench.tui.screens.help import HelpScreen
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.session import Session
+from workbench.tui.strength import looks_like_caps_lock, strength
 from workbench.vault.home import holds_vault
 from workbench.vault.store import Vault
 
@@ -78,3 +85,132 @@ def test_strength_grows_with_the_passphrase() -> None:
     assert "characters more" in strength("abc")
     assert "very weak" in strength("password")
     assert strength("correct horse battery staple").endswith("strong")
+
+
+def test_the_recovery_key_opens_and_a_new_passphrase_is_asked_for(tmp_path: Path) -> None:
+    original = make_original(tmp_path / "home")
+    new = "nine_slow_foxes_read"
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        field = app.screen.query_one("#secret", Input)
+        field.value = original.recovery_key[:-1] + "*"
+        await pilot.press("enter")
+        await until(pilot, lambda: "opens nothing" in words(app))
+        mistyped = original.recovery_key
+        field.value = ("1" if mistyped[0] == "0" else "0") + mistyped[1:]
+        await pilot.press("enter")
+        await until(pilot, lambda: "mistyped" in words(app))
+        assert "group by group" in words(app)
+        field.value = original.recovery_key.lower().replace("-", " ")
+        await pilot.press("enter")
+        await until(pilot, lambda: "A new passphrase" in words(app))
+        for name in ("#new", "#again"):
+            app.screen.query_one(name, Input).value = new
+        app.screen.query_one("#again", Input).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    drive(Session(original.home), steps)
+    Vault.unlock(original.home, new)
+    Vault.unlock(original.home, original.recovery_key)
+    with pytest.raises(WrongPassphrase):
+        Vault.unlock(original.home, PASSPHRASE)
+
+
+def test_the_recovery_key_may_leave_the_passphrase_as_it_is(tmp_path: Path) -> None:
+    original = make_original(tmp_path / "home")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.screen.query_one("#secret", Input).value = original.recovery_key
+        await pilot.press("enter")
+        await until(pilot, lambda: "A new passphrase" in words(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    drive(Session(original.home), steps)
+    Vault.unlock(original.home, PASSPHRASE)
+
+
+def test_the_door_says_what_keeps_it_shut(tmp_path: Path) -> None:
+    home = make_original(tmp_path / "home").home
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        field = app.screen.query_one("#secret", Input)
+
+        async def says(secret: str, told: str) -> None:
+            field.value = secret
+            await pilot.press("enter")
+            await until(pilot, lambda: told in " ".join(words(app).split()))
+            assert isinstance(app.screen, UnlockScreen)
+            assert not field.disabled
+
+        await says("CORRECT HORSE", "is Caps Lock on?")
+        await says("x" * 5_000, "The passphrase is too long.")
+        home.chmod(0o755)
+        await says(PASSPHRASE, f"chmod 700 {home}"[:40])
+        assert "Other users of this machine can enter" in " ".join(words(app).split())
+        home.chmod(0o700)
+        home.rename(tmp_path / "gone")
+        await says(PASSPHRASE, "There is no vault at")
+
+    drive(Session(home), steps)
+
+
+def test_locking_masks_what_was_revealed_and_keeps_the_place(tmp_path: Path) -> None:
+    original = make_original(tmp_path / "home")
+    concealed: list[str] = []
+
+    class Telling(HelpScreen):
+        def conceal(self) -> None:
+            concealed.append(self.heading)
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.go("help", Telling())
+        await pilot.pause()
+        await pilot.press("f1")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpModal)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+        assert concealed == ["Help"]
+        await pilot.press("f2", "ctrl+l")
+        assert isinstance(app.screen, UnlockScreen), "no place is reached past the door"
+        app.screen.query_one("#secret", Input).value = PASSPHRASE
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, HelpModal))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, Telling)
+
+    session = Session(original.home, vault=reopened(original.home, original))
+    drive(session, steps)
+
+
+def test_an_idle_vault_warns_then_locks(tmp_path: Path) -> None:
+    original = make_original(tmp_path / "home")
+    session = Session(original.home, vault=reopened(original.home, original))
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.change_settings(app.settings.with_changes(idle_minutes=1))
+        app._last_key = time.monotonic() - 32
+        told: list[str] = []
+        with mock.patch.object(app, "notify", lambda text, **_: told.append(text)):
+            app._lock_when_idle()
+        assert [text.split(".")[0] for text in told] == ["The vault locks in 28 s"]
+        assert session.is_open
+        await pilot.press("tab")
+        app._lock_when_idle()
+        assert session.is_open, "a key keeps it open"
+        app._last_key = time.monotonic() - 61
+        app._lock_when_idle()
+        await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+        assert not session.is_open
+
+    drive(session, steps)
+
+
+def test_caps_lock_is_guessed_from_what_was_typed() -> None:
+    assert looks_like_caps_lock("CORRECT HORSE 7")
+    assert not looks_like_caps_lock("Correct horse")
+    assert not looks_like_caps_lock("AB1")
+    assert strength("x" * 2000).startswith("▁ too long")

@@ -90,3 +90,22 @@ def test_children_inherit_no_secrets_and_no_ways_out() -> None:
     }
     assert child_environment(source) == kept | HYGIENE
     assert HYGIENE["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_what_libraries_log_is_withheld() -> None:
+    script = """
+import asyncio, logging
+from workbench.airgap.leaks import guard_logging
+guard_logging()
+async def main():
+    async def fail():
+        raise ValueError("CANARY-7f3a")
+    task = asyncio.get_running_loop().create_task(fail())
+    await asyncio.sleep(0.01)
+    del task
+asyncio.run(main())
+logging.getLogger("some.library").error("CANARY-7f3a")
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
+    assert "CANARY" not in done.stdout + done.stderr
+    assert "ValueError at" in done.stderr

@@ -11,7 +11,7 @@ import torch
 
 from tests.fixtures import tiny
 from workbench.engine import lora
-from workbench.engine.attention import attend_by_record, honours_records
+from workbench.engine.attention import attend_by_record, group_records, honours_records
 from workbench.engine.batches import Example, make_batch, pack
 from workbench.engine.forward import Passes, recompute_layers
 from workbench.engine.loss import summed_loss
@@ -217,9 +217,9 @@ def test_batches_count_real_tokens_and_predict_within_a_record_only() -> None:
     first = Example((5, 6, 7), (False, False, True))
     second = Example((8, 9), (True, True))  # its first token follows from nothing
     batch = make_batch([[first, second], [first]], pad_id=0)
-    assert batch.ids.tolist() == [[5, 6, 7, 8, 9], [5, 6, 7, 0, 0]]
-    assert batch.positions.tolist() == [[0, 1, 2, 0, 1], [0, 1, 2, 0, 1]]
-    assert batch.predictors.tolist() == [1, 3, 6]
+    assert batch.ids.tolist() == [[5, 6, 7, 8, 9, *[0] * 11], [5, 6, 7, *[0] * 13]]
+    assert batch.positions.tolist() == [[0, 1, 2, 0, 1, *range(11)], [0, 1, 2, *range(13)]]
+    assert batch.predictors.tolist() == [1, 3, 17]
     assert batch.targets.tolist() == [7, 9, 7]
     assert batch.tokens == 8
 
@@ -257,3 +257,13 @@ def test_loaded_adapter_speaks_as_the_trained_one(tmp_path: Path) -> None:
     assert found.tokens == wanted.tokens
     assert found.loss == pytest.approx(wanted.loss, rel=1e-3)
     assert not any(str(tmp_path) in str(value) for value in stored.config.values())
+
+
+def test_widths_of_batches_repeat() -> None:
+    """Every new shape costs a processor compiled code; rows of like length share theirs."""
+    widths = {
+        make_batch([[Example((5,) * n, (True,) * n)]], pad_id=0).ids.shape[1] for n in range(1, 65)
+    }
+    assert widths == {16, 32, 48, 64}
+    groups = [group_records([(0, n), (n, n - 1)], 2 * n - 1) for n in range(18, 33)]
+    assert {longest for group in groups for _, longest in group.shapes} == {32}

@@ -163,3 +163,10 @@ def test_the_notice_of_a_missing_kernel_package_stays_unsaid(
     logger.warning("Failed to load CPU gemm_4bit_forward from kernels-community: %s", "x")
     logger.warning("something else")
     assert [record.message for record in caplog.records] == ["something else"]
+
+
+def test_no_weight_file_stays_mapped_behind_a_four_bit_base(spec: dict[str, Any]) -> None:
+    """Its pages would count as memory of the process, all 16-bit weights of them."""
+    base = load_base(spec, method="qlora")
+    assert base.layers is not None
+    assert "model.safetensors" not in Path("/proc/self/maps").read_text()

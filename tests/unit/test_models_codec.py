@@ -118,6 +118,24 @@ def test_ids_equal_those_of_transformers(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_the_pieces_are_the_whole_text(case: str, tmp_path: Path) -> None:
+    codec = TextCodec.open(folder_for(case, tmp_path))
+    for messages in (SINGLE, MULTI, SYSTEM):
+        encoded = codec.encode_chat(messages)
+        pieces = codec.cut(encoded)
+        assert "".join(text for text, _ in pieces) == encoded.text
+        learnt = [text for text, counted in pieces if counted]
+        answers = [content.strip() for role, content in messages if role == "assistant"]
+        assert len(learnt) == len(answers)
+        assert all(a in piece for a, piece in zip(answers, learnt, strict=True))
+    encoded = codec.encode_text("Some text.")
+    end = codec.tokenizer.engine.id_to_token(codec.end_id)
+    start = codec.tokenizer.names["bos_token"] if codec.tokenizer.adds_bos else ""
+    wanted = [(start, False)] * bool(start) + [(f"Some text.{end}", True)]
+    assert codec.cut(encoded) == wanted
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_only_answers_and_their_end_tokens_count(case: str, tmp_path: Path) -> None:
     codec = TextCodec.open(folder_for(case, tmp_path))
     end = TURN_ENDS.get(case, "<|im_end|>")

@@ -87,9 +87,9 @@ def test_every_mistake_is_reported_at_once_with_its_key() -> None:
     }
     assert "did you mean learning_rate" in found["lr"]
     assert "did you mean" not in found["zebra"]
-    assert found["rank"] == "0 is not a whole number from 1 to 1024."
-    assert found["schedule"] == "step is not cosine or linear or constant."
-    assert found["offload"] == "true is not false."
+    assert found["rank"] == "give a whole number from 1 to 1024, not 0."
+    assert found["schedule"] == "give cosine or linear or constant, not step."
+    assert found["offload"] == "give false, not true."
     assert found["seed"] == "give it as key=value."
 
 

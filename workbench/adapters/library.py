@@ -33,6 +33,17 @@ def show_adapter(vault: Vault, name: str) -> dict[str, Any]:
     return _shown(vault.catalogue.get("adapter", name))
 
 
+def adapter_of_run(vault: Vault, run: str) -> dict[str, Any] | None:
+    """Return what a run made, as `show_adapter` does; None while it is not in the library.
+
+    The name that was asked for may have been taken meanwhile, so a run is what names it surely.
+    """
+    for entry in vault.catalogue.entries("adapter"):
+        if entry.record.get("run") == run:
+            return _shown(entry)
+    return None
+
+
 def verify_adapter(vault: Vault, name: str) -> list[str]:
     """Open every sealed byte of an adapter; return what is wrong, one line each.
 

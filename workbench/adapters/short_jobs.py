@@ -8,6 +8,7 @@ pile up. A front door that dies meanwhile leaves its lock free; the next unlock 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 _POLL_SECONDS = 0.05
+_BEAT_SECONDS = 0.5
 _STOP_SECONDS = 5.0
 
 
@@ -78,7 +80,8 @@ def awaited_job(
 ) -> Iterator[JobOutcome]:
     """Run a job to its end and yield its result; its folder and key go when the block ends.
 
-    An interrupt (Ctrl+C) stops the job.
+    An interrupt (Ctrl+C), or whatever else `progress` raises, stops the job. It is called at least
+    every half second, so that a job which is silent can be given up too.
 
     Raises:
         JobFailed: it crashed or was stopped.
@@ -99,7 +102,8 @@ def awaited_job(
             keyed = [name for name in job.objects.values() if name.startswith(("ds-", "ad-"))]
             keys = [run_key, *(vault.key(name) for name in dict.fromkeys(keyed))]
             launch(folder, keys, read=job.read, write=job.write)
-            state = follow(folder, _telling(progress), poll_seconds=_POLL_SECONDS)
+            teller = _Teller(progress)
+            state = follow(folder, teller.told, until=teller.until_over, poll_seconds=_POLL_SECONDS)
             if state.state != "finished":
                 raise failure(state)
             yield JobOutcome(read_result(folder, run_key), state)
@@ -149,16 +153,29 @@ def _lock_of(vault: Vault, run_id: str) -> Path:
     return vault.locks_folder / f"owner-{run_id}.lock"
 
 
-def _telling(progress: Progress | None) -> Callable[[Event], None]:
-    def told(event: Event) -> None:
-        if progress is None:
-            return
-        if event["type"] == "progress":
-            progress(int(event["done"]), int(event["total"]), str(event["phase"]))
-        elif event["type"] in ("queued", "loading"):
-            progress(0, 0, str(event["type"]))
+class _Teller:
+    """Tells whoever waits how far the job is, and again while nothing changes."""
 
-    return told
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._last = (0, 0, "starting")
+        self._beat = 0.0
+
+    def told(self, event: Event) -> None:
+        if event["type"] == "progress":
+            self._tell((int(event["done"]), int(event["total"]), str(event["phase"])))
+        elif event["type"] in ("queued", "loading"):
+            self._tell((0, 0, str(event["type"])))
+
+    def until_over(self, state: RunState) -> bool:
+        if not state.is_over and time.monotonic() - self._beat >= _BEAT_SECONDS:
+            self._tell(self._last)
+        return state.is_over
+
+    def _tell(self, last: tuple[int, int, str]) -> None:
+        self._last, self._beat = last, time.monotonic()
+        if self._progress is not None:
+            self._progress(*last)
 
 
 # What a job may fail with, told again in the front door: events carry codes and no messages.

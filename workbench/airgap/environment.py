@@ -26,6 +26,11 @@ HYGIENE: dict[str, str] = {
     "TOKENIZERS_PARALLELISM": "false",
     # Waiting threads yield the processor instead of spinning: other people work on this machine.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # torch keeps matrix products compiled for each shape, 0.3 MiB each, in two caches of 1,024
+    # entries, one of them for each thread: over a run they grow by hundreds of MiB. A step of a
+    # usual model needs about 60.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "64",
     # One workspace of fixed size keeps cuBLAS deterministic.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",

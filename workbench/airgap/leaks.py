@@ -73,3 +73,18 @@ def guard_tracebacks() -> None:
     sys.excepthook = _on_error
     threading.excepthook = _on_thread_error
     sys.unraisablehook = _on_unraisable
+
+
+def guard_logging() -> None:
+    """Withhold what libraries log for want of a better place, tracebacks and messages alike."""
+    import logging  # a command that opens no screens does without it
+
+    class Withheld(logging.Handler):
+        """Tells who logged and of what kind, never what."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            if error is not None:
+                _tell(type(error), place_of(error), f" in {_NOT_A_CODE.sub('-', record.name)}")
+
+    logging.lastResort = Withheld(logging.WARNING)

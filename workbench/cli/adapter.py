@@ -23,7 +23,7 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         ("remove", _remove, "shred an adapter's key and delete it"),
     ):
         action = actions.add_parser(name, parents=[common], help=text)
-        action.add_argument("name", metavar="A")
+        action.add_argument("name", metavar="A", help="an adapter of the library")
         action.set_defaults(handler=handler)
     tag = actions.add_parser("tag", parents=[common], help="tags and a note, to find it by")
     tag.add_argument("name", metavar="A")

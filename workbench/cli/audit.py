@@ -10,7 +10,7 @@ from typing import Any
 from workbench.cli.access import unlock
 from workbench.cli.console import Console
 from workbench.durable import publish_bytes
-from workbench.errors import BadInput, VaultDamaged
+from workbench.errors import BadInput, UsageError, VaultDamaged
 from workbench.wording import count
 
 _FAULTS = {
@@ -23,7 +23,7 @@ _FAULTS = {
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     """Register the parsers."""
-    group = commands.add_parser("audit", parents=[common], help="the log")
+    group = commands.add_parser("audit", parents=[common], help="the log of what was done")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     for name, handler, text in (
         ("list", _list, "every entry"),
@@ -33,12 +33,21 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     ):
         action = actions.add_parser(name, parents=[common], help=text)
         if handler is _export:
-            action.add_argument("--out", type=Path, required=True, metavar="FILE")
+            action.add_argument(
+                "--out", type=Path, required=True, metavar="FILE", help="a new file, in the clear"
+            )
         if handler is _verify:
             action.add_argument(
-                "--file", type=Path, help="check an exported log instead; needs no vault"
+                "--file",
+                type=Path,
+                metavar="FILE",
+                help="check an exported log instead; needs no vault",
             )
-            action.add_argument("--public-key", help="the key that an exported log must bear")
+            action.add_argument(
+                "--public-key",
+                metavar="KEY",
+                help="the key that signed it, noted elsewhere (hexadecimal)",
+            )
         action.set_defaults(handler=handler)
 
 
@@ -51,12 +60,17 @@ def _list(options: argparse.Namespace, console: Console) -> None:
 def _verify(options: argparse.Namespace, console: Console) -> int:
     from workbench.vault.audit import verify_export
 
+    if options.public_key is not None and options.file is None:
+        raise UsageError("--public-key goes with --file: the vault knows its own key.")
     if options.file is not None:
         try:
             with options.file.open(encoding="utf-8", errors="replace") as lines:
                 check = verify_export(lines, options.public_key)
         except OSError as error:
-            raise BadInput(f"{options.file} cannot be read ({error.strerror}).") from error
+            raise BadInput(
+                f"{options.file} cannot be read ({error.strerror}).",
+                hint="Name a file that `workbench audit export` wrote.",
+            ) from error
     else:
         check = unlock(options).audit.verify()
     said = f"{count(check.entries, 'entry', 'entries')}, {_FAULTS[check.fault]}"
@@ -77,5 +91,8 @@ def _export(options: argparse.Namespace, console: Console) -> None:
     try:
         publish_bytes(options.out.absolute(), lines.encode())
     except OSError as error:
-        raise BadInput(f"{options.out} cannot be written ({error.strerror}).") from error
+        raise BadInput(
+            f"{options.out} cannot be written ({error.strerror}).",
+            hint="Name a file in a folder that exists and that you may write to.",
+        ) from error
     console.result({"file": str(options.out)}, [f"Wrote the log to {options.out}."])

@@ -14,12 +14,22 @@ from workbench.errors import UsageError
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     """Register the parser."""
     parser = commands.add_parser("chat", parents=[common], help="talk to a model or to adapters")
-    parser.add_argument("--model", help="a base model on the shelf")
-    parser.add_argument("--adapter", action="append", default=[], metavar="A")
+    parser.add_argument("--model", metavar="M", help="a base model on the shelf")
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="A",
+        help="an adapter of the library; several answer side by side",
+    )
     parser.add_argument("--with-base", action="store_true", help="let the base answer too")
-    parser.add_argument("--prompt", help="one question; without it, a conversation")
-    parser.add_argument("--max-tokens", type=int, default=256)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prompt", metavar="TEXT", help="one question; without it, a conversation")
+    parser.add_argument(
+        "--max-tokens", type=int, default=256, metavar="N", help="longest answer (default: 256)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the answers' chance (default: 0)"
+    )
     parser.set_defaults(handler=_chat)
 
 
@@ -30,7 +40,12 @@ def _chat(options: argparse.Namespace, console: Console) -> None:
             hint="`workbench model list` and `workbench adapter list` show them.",
         )
     if options.prompt is None and (console.as_json or not sys.stdin.isatty()):
-        raise UsageError("Without a terminal, chat needs --prompt.")
+        raise UsageError(
+            "Without a terminal, and with --json, chat needs a question.",
+            hint="Ask it with --prompt TEXT.",
+        )
+    if options.prompt is not None and not options.prompt.strip():
+        raise UsageError("The question is empty.", hint="Ask it with --prompt TEXT.")
     from workbench.adapters.chatting import chat
 
     vault = unlock(options)

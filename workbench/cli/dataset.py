@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import unlock
 from workbench.cli.console import Console, table
+from workbench.cli.words import at_least
 from workbench.errors import UsageError
 from workbench.wording import count, size
 
 if TYPE_CHECKING:
     from workbench.datasets.importing import ImportReport
     from workbench.datasets.records import Record
-    from workbench.models.codec import Encoded, TextCodec
+    from workbench.models.previewing import Rendering, Sample
 
 KINDS = ("auto", "chat", "instruction", "completion", "text", "classification")
 _SHOWN_REJECTS = 20
@@ -29,21 +28,44 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     actions = group.add_subparsers(metavar="ACTION", required=True)
 
     bring = actions.add_parser("import", parents=[common], help="read, check and seal files")
-    bring.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    bring.add_argument("--name", required=True)
-    bring.add_argument("--as", dest="kind", choices=KINDS, default="auto")
+    bring.add_argument("files", nargs="+", type=Path, metavar="FILE", help="CSV, TSV or JSON lines")
+    bring.add_argument("--name", required=True, metavar="D", help="what to call the dataset")
+    bring.add_argument(
+        "--as",
+        dest="kind",
+        choices=KINDS,
+        default="auto",
+        help="what the records are; auto: told from their columns (default)",
+    )
     bring.add_argument(
         "--map",
         nargs="+",
         action="extend",
         default=[],
         metavar="field=column",
-        help="say which column holds a field, e.g. prompt=question",
+        help="say which column holds a field, e.g. prompt=question; system= leaves it out",
     )
-    bring.add_argument("--split", default="validation=0.05,test=0.05", metavar="NAME=SHARE,…")
-    bring.add_argument("--dedupe", choices=("exact", "off"), default="exact")
-    bring.add_argument("--redact", choices=("none", "mask"), default="none")
-    bring.add_argument("--seed", type=int, default=0, help="seed of the splits")
+    bring.add_argument(
+        "--split",
+        default="validation=0.05,test=0.05",
+        metavar="NAME=SHARE,…",
+        help="what training does not see (default: validation=0.05,test=0.05)",
+    )
+    bring.add_argument(
+        "--dedupe",
+        choices=("exact", "off"),
+        default="exact",
+        help="leave out records equal to an earlier one (default), or keep them",
+    )
+    bring.add_argument(
+        "--redact",
+        choices=("none", "mask"),
+        default="none",
+        help="mask puts [EMAIL] and the like for what looks like an identifier",
+    )
+    bring.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the splits (default: 0)"
+    )
     bring.set_defaults(handler=_import)
 
     listing = actions.add_parser("list", parents=[common], help="the datasets in the vault")
@@ -55,21 +77,31 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         ("preview", _preview, "the first records, masked unless --reveal"),
     ):
         action = actions.add_parser(name, parents=[common], help=text)
-        action.add_argument("name")
+        action.add_argument("name", metavar="D", help="a dataset of the vault")
         action.set_defaults(handler=handler)
         if handler is _preview:
             action.add_argument("--reveal", action="store_true", help="show the records' text")
             action.add_argument("--masks", action="store_true", help="show what is trained on")
-            action.add_argument("--model", help="the model whose template --masks uses")
-            action.add_argument("--split", default="train")
-            action.add_argument("--count", type=int, default=5)
+            action.add_argument(
+                "--model", metavar="M", help="the model whose template --masks uses"
+            )
+            action.add_argument(
+                "--split", default="train", metavar="S", help="of this split (default: train)"
+            )
+            action.add_argument(
+                "--count",
+                type=at_least(1),
+                default=5,
+                metavar="N",
+                help="how many records (default: 5)",
+            )
 
 
-def _pairs(items: list[str], what: str) -> dict[str, str]:
+def _pairs(items: list[str], what: str, *, empty: bool = False) -> dict[str, str]:
     pairs = {}
     for item in items:
         name, equals, value = item.partition("=")
-        if not (name and equals and value):
+        if not (name and equals and (value or empty)):
             raise UsageError(f"`{item}` is not {what}.")
         pairs[name] = value
     return pairs
@@ -110,7 +142,7 @@ def _import(options: argparse.Namespace, console: Console) -> None:
         [path.absolute() for path in options.files],
         options.name,
         kind=options.kind,
-        mapping=_pairs(options.map, "field=column"),
+        mapping=_pairs(options.map, "field=column", empty=True),
         splits=parse_splits(options.split),
         dedupe=options.dedupe,
         redact=options.redact,
@@ -182,38 +214,40 @@ def _preview(options: argparse.Namespace, console: Console) -> None:
         raise UsageError("--masks needs --model: what is trained on depends on its template.")
     vault = unlock(options)
     records = preview(vault, options.name, options.count, split=options.split)
-    codec = None
+    rendered: list[Rendering] = []
     if options.masks:
-        from workbench.models.codec import TextCodec
+        from workbench.models.previewing import render
         from workbench.models.shelf import model_folder
 
         entry = vault.catalogue.get("model", options.model)
-        codec = TextCodec.open(model_folder(vault, entry.object_id))
+        rendered = render(model_folder(vault, entry.object_id), [_sample(r) for r in records])
     documents, lines = [], []
-    for record in records:
+    for place, record in enumerate(records):
         document = _record_document(record, reveal=options.reveal)
         lines += [f"--- record {record.number}", *_record_lines(document)]
-        if codec is not None:
-            chat = [(m.role, m.content) for m in record.messages]
-            encoded = codec.encode_chat(chat) if chat else codec.encode_text(record.text or "")
-            document["tokens"] = len(encoded.ids)
-            document["counted"] = sum(encoded.counted)
-            lines.append(f"{document['counted']} of {document['tokens']} tokens are trained on")
-            if options.reveal:
-                spans = _spans(codec, encoded)
-                document["masks"] = [{"text": text, "counted": on} for text, on in spans]
-                lines.append("".join(f"[{text}]" if on else text for text, on in spans))
+        if place < len(rendered):
+            lines += _add_masks(document, rendered[place], reveal=options.reveal)
         documents.append(document)
     console.result({"dataset": options.name, "records": documents}, lines)
 
 
-def _spans(codec: TextCodec, encoded: Encoded) -> list[tuple[str, bool]]:
-    """Return the encoded text cut where counting begins or ends: (text, counted)."""
-    runs = groupby(zip(encoded.ids, encoded.counted, strict=True), key=itemgetter(1))
-    return [
-        (codec.decode([token for token, _ in run], skip_special=False), counted)
-        for counted, run in runs
-    ]
+def _sample(record: Record) -> Sample:
+    if record.text is not None:
+        return record.text
+    return [(message.role, message.content) for message in record.messages]
+
+
+def _add_masks(document: dict[str, Any], found: Rendering, *, reveal: bool) -> list[str]:
+    """Note in `document` what is trained on, and return it as lines."""
+    document |= {"tokens": found.tokens, "counted": found.counted}
+    if found.reason:
+        document["left_out"] = found.reason
+        return [f"training leaves this record out: {found.reason}"]
+    lines = [f"{found.counted} of {found.tokens} tokens are trained on"]
+    if reveal:
+        document["masks"] = [{"text": text, "counted": on} for text, on in found.pieces]
+        lines.append("".join(f"[{text}]" if on else text for text, on in found.pieces))
+    return lines
 
 
 def _hidden(text: str) -> str:

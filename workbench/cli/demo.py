@@ -171,6 +171,7 @@ class _Walk:
         passphrase = secrets.token_urlsafe(24)
         kept = self._place.passphrase_file
         if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as out:
                 out.write(passphrase + "\n")

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.cli.access import unlock
 from workbench.cli.console import Console
+from workbench.cli.words import at_least
 from workbench.wording import count
 
 
@@ -15,11 +16,17 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "evaluate", parents=[common], help="base and adapter on the same held-out records"
     )
-    parser.add_argument("name", metavar="A")
-    parser.add_argument("--dataset", help="default: the one it was trained on")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("name", metavar="A", help="an adapter of the library")
+    parser.add_argument("--dataset", metavar="D", help="default: the one it was trained on")
     parser.add_argument(
-        "--show", type=int, default=0, metavar="N", help="show N records' answers (record text)"
+        "--split", default="test", metavar="S", help="the records to use (default: test)"
+    )
+    parser.add_argument(
+        "--show",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="show N records' answers (record text)",
     )
     parser.set_defaults(handler=_evaluate)
 

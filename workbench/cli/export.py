@@ -14,9 +14,17 @@ from workbench.wording import count, size
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     """Register the parser."""
     parser = commands.add_parser("export", parents=[common], help="take a result out")
-    parser.add_argument("name", metavar="A")
-    parser.add_argument("--to", required=True, metavar="peft|safetensors", dest="target")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument("name", metavar="A", help="an adapter of the library")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="peft|safetensors",
+        dest="target",
+        help="the adapter alone (peft), or merged into its base (safetensors)",
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="a new folder, in the clear"
+    )
     parser.add_argument(
         "--base",
         choices=("exact", "original"),

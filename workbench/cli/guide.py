@@ -15,7 +15,9 @@ from workbench.vault.home import holds_vault
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     """Register the parser."""
     parser = commands.add_parser("help", parents=[common], help="the documentation")
-    parser.add_argument("topic", nargs="?", default="index")
+    parser.add_argument(
+        "topic", nargs="?", default="index", metavar="PAGE", help="without one: what there is"
+    )
     parser.set_defaults(handler=_help)
 
 

@@ -30,6 +30,7 @@ from workbench.cli import (
 )
 from workbench.cli import run as run_group
 from workbench.cli.console import Console
+from workbench.cli.words import told_plainly
 from workbench.errors import (
     InternalError,
     UsageError,
@@ -68,7 +69,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Turn a parsing mistake into the contract's usage error."""
-        raise UsageError(message, hint=f"See `{self.prog} --help`.")
+        raise UsageError(told_plainly(message), hint=f"See `{self.prog} --help`.")
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     group = commands.add_parser("model", parents=[common], help="the base-model shelf")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", parents=[common], help="check a folder and put it on the shelf")
-    add.add_argument("folder", type=Path, metavar="DIR")
-    add.add_argument("--name", required=True)
+    add.add_argument(
+        "folder", type=Path, metavar="DIR", help="holds config.json and the .safetensors files"
+    )
+    add.add_argument("--name", required=True, metavar="M", help="what to call the model")
     add.add_argument(
         "--weights",
         choices=("copy", "reference"),
@@ -35,7 +37,7 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         ("remove", _remove, "take a model off the shelf"),
     ):
         action = actions.add_parser(name, parents=[common], help=text)
-        action.add_argument("name")
+        action.add_argument("name", metavar="M", help="a model on the shelf")
         if handler is _remove:
             action.add_argument(
                 "--force", action="store_true", help="even when adapters were trained on it"

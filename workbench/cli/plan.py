@@ -21,17 +21,27 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         "plan", parents=[common], help="which method, rank and context fit the memory"
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--model", help="a model on the shelf")
+    source.add_argument("--model", metavar="M", help="a model on the shelf")
     source.add_argument(
         "--config", type=Path, metavar="CONFIG.json", help="a model's config; needs no vault"
     )
-    parser.add_argument("--dataset", help="take lengths and amounts from this dataset")
-    parser.add_argument("--memory", metavar="24GiB", help="plan for a card of this size")
-    parser.add_argument("--method", choices=("auto", "qlora", "lora", "full"), default="auto")
-    parser.add_argument("--rank", type=int)
-    parser.add_argument("--context", type=int)
-    parser.add_argument("--micro-batch", type=int)
-    parser.add_argument("--recomputed-layers", type=int)
+    parser.add_argument("--dataset", metavar="D", help="take lengths and amounts from this dataset")
+    parser.add_argument(
+        "--memory", metavar="24GiB", help="plan for a card of this size, not for this machine"
+    )
+    parser.add_argument(
+        "--method",
+        choices=("auto", "qlora", "lora", "full"),
+        default="auto",
+        help="what is trained; auto: what fits best (default)",
+    )
+    for name, text in (
+        ("--rank", "size of the adapter"),
+        ("--context", "longest record in tokens"),
+        ("--micro-batch", "rows that pass through the model together"),
+        ("--recomputed-layers", "layers computed twice, to save memory"),
+    ):
+        parser.add_argument(name, type=int, metavar="N", help=f"{text}; chosen when not given")
     parser.set_defaults(handler=_plan)
 
 

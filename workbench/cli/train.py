@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     """Register the parser."""
     parser = commands.add_parser("train", parents=[common], help="fine-tune in the background")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--dataset", required=True, action="append", metavar="D")
-    parser.add_argument("--name", required=True, help="what to call the adapter")
-    parser.add_argument("--recipe", type=Path, metavar="F.toml")
+    parser.add_argument("--model", required=True, metavar="M", help="a model on the shelf")
+    parser.add_argument(
+        "--dataset", required=True, action="append", metavar="D", help="a dataset of the vault"
+    )
+    parser.add_argument("--name", required=True, metavar="A", help="what to call the adapter")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="F.toml", help="settings; --set goes over them"
+    )
     parser.add_argument(
         "--set",
         dest="settings",
@@ -42,6 +46,12 @@ def _train(options: argparse.Namespace, console: Console) -> None:
 
     if len(options.dataset) > 1:
         raise UsageError("A run takes one dataset; import several files into one dataset instead.")
+    if ":" in options.dataset[0]:
+        # No dataset's name has a colon.
+        raise UsageError(
+            "A run takes one dataset, so there is nothing to weigh it against.",
+            hint=f"Give `--dataset {options.dataset[0].partition(':')[0]}`.",
+        )
     settings = recipe.load(options.recipe, options.settings)
     vault = unlock(options)
     started = start_training(

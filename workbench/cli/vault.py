@@ -28,7 +28,9 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     init.set_defaults(handler=_init)
 
-    group = commands.add_parser("vault", parents=[common], help="keys and scrub")
+    group = commands.add_parser(
+        "vault", parents=[common], help="its keys, and a check of all of it"
+    )
     actions = group.add_subparsers(metavar="ACTION", required=True)
     for name, handler, text in (
         ("status", _status, "what is here; needs no passphrase"),

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 from workbench.datasets.importing import Progress, file_digest
 from workbench.datasets.records import Record, records_from_batch
 from workbench.datasets.rejects import Reject
+from workbench.datasets.sampling import sample_split
 from workbench.datasets.store import SealedDataset
 from workbench.errors import VaultDamaged
 from workbench.vault.locking import hold
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
+
+_OPENED_BATCHES = 8  # for a sample
+# Rows that become Python objects at a time.
+_PIECE = 64
 
 
 @contextlib.contextmanager
@@ -85,19 +90,35 @@ def preview(vault: Vault, name: str, count: int, split: str = "train") -> list[R
     return page(vault, name, 0, count, split)
 
 
-def page(vault: Vault, name: str, offset: int, count: int, split: str = "train") -> list[Record]:
+def page(
+    vault: Vault, name: str, offset: int, count: int, split: str = "train", *, most: int = 0
+) -> list[Record]:
     """Return records `offset` .. `offset + count` of a split; only their batches are opened.
+
+    Args:
+        most: Characters of each text to return; 0: whole texts. Records may be megabytes long,
+            and a list of many shows only how they begin.
 
     Raises:
         NotFound: No such dataset or split.
     """
     with opened_dataset(vault, name) as dataset:
-        table = dataset.page(split, offset, count)
         return [
-            record
-            for batch in table.to_batches()
-            for record in records_from_batch(batch, dataset.kind)
+            record.begun(most) if most else record
+            for batch in dataset.slices(split, offset, count)
+            for piece in (batch.slice(row, _PIECE) for row in range(0, batch.num_rows, _PIECE))
+            for record in records_from_batch(piece, dataset.kind)
         ]
+
+
+def sample(vault: Vault, name: str, rows: int, split: str = "train") -> list[Record]:
+    """Return about `rows` records from all over a split, the same ones each time.
+
+    Raises:
+        NotFound: No such dataset or split.
+    """
+    with opened_dataset(vault, name) as dataset:
+        return sample_split(dataset, split, rows=rows, batches=_OPENED_BATCHES).spread
 
 
 def rejects(vault: Vault, name: str) -> list[Reject]:

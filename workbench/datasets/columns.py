@@ -64,7 +64,8 @@ def choose_layout(headings: Sequence[str], kind: str, mapping: Mapping[str, str]
     Args:
         headings: The source's columns or keys.
         kind: One of `KINDS`, or "auto".
-        mapping: {field: heading} by the user's hand; other fields are still detected.
+        mapping: {field: heading} by the user's hand; other fields are still detected. An empty
+            heading leaves out a field that records may lack.
 
     Raises:
         UsageError: Unknown kind, field or heading (codes `bad_kind`, `bad_map`).
@@ -78,7 +79,7 @@ def choose_layout(headings: Sequence[str], kind: str, mapping: Mapping[str, str]
         )
     kinds = _possible_kinds(kind, mapping)
     for heading in mapping.values():
-        if heading not in headings:
+        if heading and heading not in headings:
             raise UsageError(
                 "--map names a column that the file does not have.",
                 hint=f"The file has {len(headings)} columns; letter case counts.",
@@ -121,6 +122,8 @@ def _plain(heading: str) -> str:
 
 def _match(kind: str, headings: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str] | None:
     """Return {field: heading} for `kind`, or None where a required field has no column."""
+    if any(not heading and field not in OPTIONAL[kind] for field, heading in mapping.items()):
+        return None
     columns = dict(mapping)
     plain: dict[str, str] = {}
     for heading in headings:
@@ -134,4 +137,4 @@ def _match(kind: str, headings: Sequence[str], mapping: Mapping[str, str]) -> di
             columns[field] = found
         elif field not in OPTIONAL[kind]:
             return None
-    return {field: columns[field] for field in fields_of(kind) if field in columns}
+    return {field: columns[field] for field in fields_of(kind) if columns.get(field)}

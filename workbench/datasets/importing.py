@@ -23,9 +23,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workbench import durable
 from workbench.datasets.assembling import Assembler
-from workbench.datasets.columns import Layout, choose_layout
+from workbench.datasets.columns import Layout
 from workbench.datasets.fingerprints import Fingerprinter
-from workbench.datasets.preparing import Opened, Prepared, open_source, prepare_block
+from workbench.datasets.preparing import (
+    Opened,
+    Prepared,
+    choose_layouts,
+    open_source,
+    prepare_block,
+)
 from workbench.datasets.rejects import LISTED, Reject
 from workbench.datasets.source import Source
 from workbench.datasets.store import REJECTS, DatasetWriter
@@ -140,7 +146,7 @@ def import_files(
                 code="name_taken",
             )
         opened = [open_source(Source(path)) for path in files]
-        layouts = _layouts(opened, kind, mapping or {})
+        layouts = choose_layouts(opened, kind, mapping or {})
         _check_room(vault.datasets_folder, sum(item.source.size for item in opened))
         return _import(vault, request, opened, layouts, began, progress)
 
@@ -159,7 +165,13 @@ def _checked_request(
     if redact not in {"none", "mask"}:
         raise UsageError("Redaction is `none` or `mask`.", code="bad_redact")
     for split, share in splits.items():
-        if not _SPLIT_NAME.fullmatch(split) or split in {"train", REJECTS}:
+        if split == "train":
+            raise UsageError(
+                "The train split is what the others leave over; its share is not given.",
+                hint="Name the others, e.g. `--split validation=0.05,test=0.05`.",
+                code="bad_split",
+            )
+        if not _SPLIT_NAME.fullmatch(split) or split == REJECTS:
             raise UsageError("A split has a name such as `validation`.", code="bad_split")
         if not 0 <= share <= 1:
             raise UsageError("The share of a split is from 0 to 1.", code="bad_split")
@@ -167,20 +179,6 @@ def _checked_request(
     if sum(splits.values()) > 1:
         raise UsageError("The splits' shares add up to more than all records.", code="bad_split")
     return _Request(name, dict(splits), dedupe == "exact", redact == "mask", seed)
-
-
-def _layouts(opened: Sequence[Opened], kind: str, mapping: Mapping[str, str]) -> list[Layout]:
-    layouts = [choose_layout(opened[0].headings, kind, mapping)]
-    for item in opened[1:]:
-        try:
-            layouts.append(choose_layout(item.headings, layouts[0].kind, mapping))
-        except (BadInput, UsageError) as error:
-            raise BadInput(
-                f"{item.source.path.name} does not fit the first file, a {layouts[0].kind} set.",
-                hint=error.hint,
-                code="mixed_kinds",
-            ) from None
-    return layouts
 
 
 def _check_room(folder: Path, needed: int) -> None:

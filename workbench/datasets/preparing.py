@@ -6,7 +6,7 @@ DuckDB release the interpreter's lock while they work.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from workbench.datasets.canonical import Canonical, from_csv, from_json
-from workbench.datasets.columns import Layout
+from workbench.datasets.columns import Layout, choose_layout
 from workbench.datasets.csv_source import CsvBlock, Dialect, csv_blocks, parse_block, read_dialect
 from workbench.datasets.fingerprints import Fingerprinter, Words
 from workbench.datasets.json_source import JsonBlock, json_blocks, parse_rows, read_keys
 from workbench.datasets.records import FIELDS, schema_of
 from workbench.datasets.sensitive import scan_column
-from workbench.datasets.source import Source
-from workbench.errors import BadInput
+from workbench.datasets.source import BLOCK_BYTES, Source
+from workbench.errors import BadInput, UsageError
 
 CSV_SUFFIXES = frozenset({".csv", ".tsv"})
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
@@ -41,11 +41,12 @@ class Opened:
     headings: tuple[str, ...]
     dialect: Dialect | None
 
-    def blocks(self) -> Iterator[CsvBlock | JsonBlock]:
-        """Read the file."""
+    def blocks(self, size: int = BLOCK_BYTES) -> Generator[CsvBlock | JsonBlock, None, None]:
+        """Read the file, about `size` bytes at a time."""
         if self.dialect is None:
-            return json_blocks(self.source)
-        return csv_blocks(self.source, self.dialect)
+            yield from json_blocks(self.source, size)
+        else:
+            yield from csv_blocks(self.source, self.dialect, size)
 
 
 @dataclass
@@ -87,6 +88,26 @@ def open_source(source: Source) -> Opened:
         hint=f"Files may end in {known}.",
         code="unknown_form",
     )
+
+
+def choose_layouts(opened: Sequence[Opened], kind: str, mapping: Mapping[str, str]) -> list[Layout]:
+    """Choose kind and columns for the files of one import; the first decides the kind.
+
+    Raises:
+        UsageError: Unknown kind, field or heading.
+        BadInput: Nothing fits, or a file does not fit the first one (code `mixed_kinds`).
+    """
+    layouts = [choose_layout(opened[0].headings, kind, mapping)]
+    for item in opened[1:]:
+        try:
+            layouts.append(choose_layout(item.headings, layouts[0].kind, mapping))
+        except (BadInput, UsageError) as error:
+            raise BadInput(
+                f"{item.source.path.name} does not fit the first file, a {layouts[0].kind} set.",
+                hint=error.hint,
+                code="mixed_kinds",
+            ) from None
+    return layouts
 
 
 def prepare_block(

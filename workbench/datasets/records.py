@@ -70,6 +70,11 @@ class Record:
     messages: tuple[Message, ...]
     text: str | None
 
+    def begun(self, most: int) -> Record:
+        """Return how the record begins: at most `most` characters of each of its texts."""
+        messages = tuple(Message(turn.role, turn.content[:most]) for turn in self.messages)
+        return Record(self.number, messages, None if self.text is None else self.text[:most])
+
 
 def records_from_batch(batch: pa.RecordBatch, kind: str) -> list[Record]:
     """Turn a canonical batch into records.

@@ -244,17 +244,20 @@ class SealedDataset:
 
     def page(self, split: str, offset: int, count: int) -> pa.Table:
         """Return rows `offset` .. `offset + count` of a split; only their batches are opened."""
+        slices = list(self.slices(split, offset, count))
+        return pa.Table.from_batches(slices, schema=schema_of(self.kind))
+
+    def slices(self, split: str, offset: int, count: int) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows batch by batch, one in memory at a time."""
         self._check_split(split)
-        kept: list[pa.RecordBatch] = []
         start = 0
         for batch in self._batches:
             if batch.part != split:
                 continue
             low, high = max(offset - start, 0), min(offset + count - start, batch.rows)
             if low < high:
-                kept.append(self._load(batch).slice(low, high - low))
+                yield self._load(batch).slice(low, high - low)
             start += batch.rows
-        return pa.Table.from_batches(kept, schema=schema_of(self.kind))
 
     def rejects(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows that were not taken: columns file (index), line (from 1) and code."""

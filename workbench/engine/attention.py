@@ -19,6 +19,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from workbench.engine.batches import WIDTH_STEP
+
 NAME = "workbench_records"
 # Up to this length the plain products are faster than torch's fused kernel, whose backward pass is
 # slow for bfloat16 on CPUs: 9 ms against 33 ms for 32 records of 60 tokens, the same at 240.
@@ -52,7 +54,8 @@ def group_records(records: Sequence[tuple[int, int]], tokens: int) -> Groups:
     back = torch.empty(tokens, dtype=torch.long)
     done = 0
     for _, members in sorted(by_size.items()):
-        longest = max(length for _, length in members)
+        # Rounded up, so that few shapes occur: see `make_batch`.
+        longest = -(-max(length for _, length in members) // WIDTH_STEP) * WIDTH_STEP
         offsets = torch.arange(longest)
         first = torch.tensor([start for start, _ in members]).unsqueeze(1)
         length = torch.tensor([length for _, length in members]).unsqueeze(1)

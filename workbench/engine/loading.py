@@ -137,6 +137,7 @@ def load_base(
         model = _from_folder(folder, config, method, place)
     if method == "qlora":
         nf4.guard(model)
+        _let_go_of_files(model)
     if place.type == "cpu":
         attend_by_record(model)
     model.requires_grad_(False)
@@ -191,6 +192,16 @@ def _from_folder(
         local_files_only=True,
         low_cpu_mem_usage=True,
     )
+
+
+def _let_go_of_files(model: nn.Module) -> None:
+    """Copy what stays in 16 bits out of the weight files, which are mapped as long as it is there.
+
+    On a CPU the pages of a whole 16-bit model would stay resident beside its 4-bit weights.
+    """
+    for parameter in model.parameters():
+        if parameter.device.type == "cpu" and parameter.is_floating_point():
+            parameter.data = parameter.data.clone()
 
 
 def _plain_fingerprint(model: nn.Module) -> str:

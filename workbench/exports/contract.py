@@ -13,6 +13,8 @@ Target = Literal["peft", "safetensors"]
 Base = Literal["exact", "original"]
 TARGETS: tuple[Target, ...] = ("peft", "safetensors")
 BASES: tuple[Base, ...] = ("exact", "original")
+# What the product will write one day; named so that nobody looks for it in vain.
+PLANNED_TARGETS: tuple[str, ...] = ("nf4", "GGUF", "GGUF LoRA", "GPTQ", "AWQ")
 
 FIDELITY_FILE = "fidelity.json"
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import BadInput, DoesNotFit, Refused
+from workbench.text import printable
 from workbench.wording import size
 
 # Descriptions, tokenizer and file system overhead beside the weights.
 _MARGIN_BYTES = 32 * 1024 * 1024
+_MOST_NAMES = 1000
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where an export will stand, what it needs there at most, and what is free; in bytes."""
+
+    place: Path
+    needed: int
+    free: int
 
 
 def check_target(out: Path, home: Path) -> Path:
@@ -46,8 +58,8 @@ def check_target(out: Path, home: Path) -> Path:
     return target
 
 
-def check_room(target: Path, weight_bytes: int) -> None:
-    """Check that the disk holds weights of that size beside what stands there.
+def check_room(target: Path, weight_bytes: int) -> Room:
+    """Check that the disk holds weights of that size beside what stands there; return both.
 
     Raises:
         DoesNotFit: it does not (code `disk`).
@@ -60,6 +72,33 @@ def check_room(target: Path, weight_bytes: int) -> None:
             hint="Free some disk, or choose an --out on another one.",
             code="disk",
         )
+    return Room(target, needed, free)
+
+
+def suggested_target(home: Path, name: str) -> Path:
+    """Return a folder that an export could go to: new, writable, outside the vault's home.
+
+    Beside where the workbench was started if that will do, or else in the user's home folder.
+    """
+    for parent in (_here(), Path.home()):
+        for number in range(1, _MOST_NAMES):
+            out = parent / (name if number == 1 else f"{name}-{number}")
+            if printable(str(out)) != str(out):
+                break  # nobody could read or type it
+            if out.exists() or out.is_symlink():
+                continue
+            try:
+                return check_target(out, home)
+            except (BadInput, Refused):
+                break
+    return Path.home() / name
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was removed meanwhile
+        return Path.home()
 
 
 def _is_empty_folder(path: Path) -> bool:

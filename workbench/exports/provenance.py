@@ -187,6 +187,12 @@ model = AutoModelForCausalLM.from_pretrained("PATH_OF_THIS_FOLDER")""",
 }
 
 
+def how_to_load(target: str, folder: Path) -> str:
+    """Return the Python lines that load an export, with its folder's own path in them."""
+    # As a literal: a path may hold quotes and backslashes.
+    return _USE[target].replace('"PATH_OF_THIS_FOLDER"', json.dumps(str(folder)))
+
+
 def model_card(about: Description) -> str:
     """Return the folder's README: what it is, how to load it, how it was made, how to check it."""
     record, fidelity = about.record, about.fidelity

@@ -10,15 +10,16 @@ import contextlib
 import glob
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import durable
 from workbench.adapters.bases import base_of
 from workbench.adapters.short_jobs import JobOutcome, ShortJob, awaited_job
-from workbench.errors import BadInput, NotFound
+from workbench.errors import BadInput, NotFound, Refused
 from workbench.exports.contract import ExportRequest
-from workbench.exports.preflight import check_room, check_target
+from workbench.exports.preflight import Room, check_room, check_target
 from workbench.exports.provenance import Description, describe
 from workbench.exports.signing import sign_folder
 from workbench.runs.training import dataset_part, model_part, weights_paths
@@ -33,6 +34,42 @@ _BFLOAT16_BYTES = 2
 _ABANDONED_SECONDS = 900.0
 # Held out from training, in the order of preference.
 _SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    request: ExportRequest
+    entry: Entry
+    model: Entry
+    room: Room
+
+
+def check_export(
+    vault: Vault, adapter: str, *, target: str, out: Path, base: str = "exact"
+) -> Room:
+    """Check what can be checked before an export; nothing is written.
+
+    Raises:
+        WorkbenchError: As `export_adapter`, but for what only the job finds out.
+    """
+    return _plan(vault, adapter, target=target, out=out, base=base).room
+
+
+def _plan(vault: Vault, adapter: str, *, target: str, out: Path, base: str) -> _Plan:
+    request = ExportRequest.parse(target, base)
+    entry = vault.catalogue.get("adapter", adapter)
+    if request.target == "peft" and entry.record["method"] == "full":
+        raise Refused(
+            "All weights were trained, so there is no adapter to hand out on its own.",
+            hint="Export with `--to safetensors`.",
+            code="no_adapter",
+        )
+    model = base_of(vault, entry)
+    place = check_target(out, vault.home)
+    merged = request.target == "safetensors"
+    parameters = int(model.record["facts"]["parameters"])
+    room = check_room(place, parameters * _BFLOAT16_BYTES if merged else int(entry.record["bytes"]))
+    return _Plan(request, entry, model, room)
 
 
 def export_adapter(
@@ -58,13 +95,8 @@ def export_adapter(
         JobFailed: the files did not answer as the adapter did (code `fidelity`), or the job
             crashed; nothing is left behind.
     """
-    request = ExportRequest.parse(target, base)
-    entry = vault.catalogue.get("adapter", adapter)
-    model = base_of(vault, entry)
-    place = check_target(out, vault.home)
-    merged = request.target == "safetensors"
-    parameters = int(model.record["facts"]["parameters"])
-    check_room(place, parameters * _BFLOAT16_BYTES if merged else int(entry.record["bytes"]))
+    plan = _plan(vault, adapter, target=target, out=out, base=base)
+    request, entry, model, place = plan.request, plan.entry, plan.model, plan.room.place
     _sweep_empty_stages(place)
     # The run goes last, after the folder is published: it is what names the stage, so that the
     # next unlock finds and sweeps it should this process be killed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from workbench.errors import BadInput
@@ -28,12 +29,14 @@ class Encoded:
         text: What was encoded.
         ended: Whether each counted stretch ends with an end token; a record where it does not
             would teach the model to run on.
+        offsets: n character ranges (start, end) of `text`; empty ones for tokens put around it.
     """
 
     ids: list[int]
     counted: list[bool]
     text: str
     ended: bool
+    offsets: Sequence[tuple[int, int]] = ()
 
 
 class TextCodec:
@@ -117,9 +120,10 @@ class TextCodec:
         else:
             spans = self._answer_spans(chat, rendered.text)
         encoding = self._tokenizer.encode(rendered.text, add_special=False)
-        counted = _overlapping(encoding.offsets, spans)
+        offsets = encoding.offsets
+        counted = _overlapping(offsets, spans)
         ids = list(encoding.ids)
-        return Encoded(ids, counted, rendered.text, self._ended(ids, counted))
+        return Encoded(ids, counted, rendered.text, self._ended(ids, counted), offsets)
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Encode a conversation with what asks for the next answer appended.
@@ -136,13 +140,41 @@ class TextCodec:
         Raises:
             BadInput: The text cannot be encoded (code `bad_text`).
         """
-        ids = list(self._tokenizer.encode(text, add_special=False).ids)
+        encoding = self._tokenizer.encode(text, add_special=False)
+        ids, offsets = list(encoding.ids), list(encoding.offsets)
         counted = [True] * len(ids)
         bos = self._tokenizer.names.get("bos_token")
         if self._tokenizer.adds_bos and bos is not None:
             ids.insert(0, self._id(bos))
             counted.insert(0, False)
-        return Encoded([*ids, self.end_id], [*counted, True], text, True)
+            offsets.insert(0, (0, 0))
+        end = (len(text), len(text))
+        return Encoded([*ids, self.end_id], [*counted, True], text, True, [*offsets, end])
+
+    def cut(self, encoded: Encoded) -> list[tuple[str, bool]]:
+        """Return what was encoded, cut where counting begins or ends: (text, counted).
+
+        The pieces make up the whole text, with the tokens that were put around it.
+        """
+        pieces: list[tuple[str, bool]] = []
+        first = done = 0
+        for counted, run in groupby(encoded.counted):
+            last = first + len(list(run))
+            end = encoded.offsets[last][0] if last < len(encoded.ids) else len(encoded.text)
+            piece = encoded.text[done : max(done, end)]
+            done = max(done, end)
+            before, after = self._around(encoded, first), self._around(encoded, last - 1)
+            if last - first == 1 and before:  # a token of its own, put before or after the text
+                after = ""
+            pieces.append((before + piece + after, counted))
+            first = last
+        return pieces
+
+    def _around(self, encoded: Encoded, place: int) -> str:
+        """Return the text of a token that was put around what was encoded, else nothing."""
+        start, end = encoded.offsets[place]
+        token: str | None = self._tokenizer.engine.id_to_token(encoded.ids[place])
+        return token if start == end and token in self._tokenizer.added else ""
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
         """Return the text of token ids; ids outside the vocabulary are left out."""

@@ -78,7 +78,7 @@ def list_folder(folder: Path) -> Listing:
         names = sorted(item.name for item in root.iterdir())
     except (OSError, RuntimeError) as error:
         raise BadInput(
-            "The model's folder cannot be read.",
+            f"The folder {folder} cannot be read.",
             hint="Give the folder that holds config.json and the .safetensors files.",
             code="no_folder",
         ) from error

@@ -34,7 +34,7 @@ from workbench.vault.store import Vault
 Weights = Literal["copy", "reference"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_STARTER = "starter"
+STARTER = "starter"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def add_model(
     return entry
 
 
-def add_starter(vault: Vault, name: str = _STARTER, *, progress: Progress | None = None) -> Entry:
+def add_starter(vault: Vault, name: str = STARTER, *, progress: Progress | None = None) -> Entry:
     """Register the model that is shipped with the product; raises as `add_model`."""
     with resources.as_file(resources.files("workbench.starter") / "model") as folder:
         return add_model(vault, folder, name, progress=progress)

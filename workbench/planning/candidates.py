@@ -8,6 +8,9 @@ from typing import Any
 
 from workbench.planning.memory import Method, Prediction
 
+# Packed rows are full but for this share.
+_PACKED = 0.9
+
 
 @dataclass(frozen=True)
 class DatasetLength:
@@ -27,6 +30,10 @@ class DatasetLength:
     def mean(self) -> float:
         """Tokens of an average record, at least 1."""
         return max(1.0, self.tokens / max(1, self.records))
+
+    def in_row(self, context: int) -> float:
+        """Return how many average records a packed row of `context` tokens holds, at least 1."""
+        return max(1.0, _PACKED * context / self.mean)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ CUBLAS_WORKSPACE = 32 * MIB
 CPU_PROCESS = 576 * MIB
 
 _NF4_TABLES = 1536
-_EIGHT_BIT_MOMENTS = 2.03
+EIGHT_BIT_MOMENTS = 2.03
 # Linears that formula (4) counts with one input for all of each group.
 _SHARING = (
     {"q_proj", "k_proj", "v_proj", "qkv_proj"},
@@ -145,7 +145,7 @@ def predict(
     tokens = context * micro_batch
     trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
     adapters = 0 if method == "full" else 4 * trained
-    moments = 8.0 if optimizer == "adamw" else _EIGHT_BIT_MOMENTS
+    moments = 8.0 if optimizer == "adamw" else EIGHT_BIT_MOMENTS
     layer = _kept_per_token(facts, context, masked)
     if method != "full":
         layer += _kept_by_adapters(

@@ -34,8 +34,6 @@ _ENOUGH_TOKENS = {"cuda": 8192, "cpu": 2048}
 ROOMY = 0.8
 # A packed row should hold several records, or much of it stays empty.
 _RECORDS_IN_ROW = 4
-# Packed rows are full but for this share.
-_PACKED = 0.9
 
 
 @dataclass(frozen=True)
@@ -219,7 +217,7 @@ class _Search:
     def _examples_per_row(self, context: int) -> float:
         if self.dataset is None or not self.recipe.packing:
             return 1.0
-        return max(1.0, _PACKED * context / self.dataset.mean)
+        return self.dataset.in_row(context)
 
     def _most_recomputed(self) -> int:
         told = self.recipe.recompute

@@ -58,7 +58,7 @@ def find_run(home: Path, name: str) -> Path:
     hint = "`workbench run list` shows the runs that are there."
     wanted = name if name.startswith("ru-") else f"ru-{name}"
     if not _PREFIX.fullmatch(name):
-        raise NotFound("A run is named by its id, or by its beginning.", hint=hint)
+        raise NotFound("That is no run's id, nor the beginning of one.", hint=hint)
     found = [path for path in _folders(home) if path.name.startswith(wanted)]
     if not found:
         raise NotFound(f"There is no run {name}.", hint=hint)

@@ -18,6 +18,7 @@ from workbench.datasets.store import SealedDataset
 from workbench.errors import BadInput, DoesNotFit, NotFound, UsageError
 from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
+from workbench.planning.lengths import LengthSample
 from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
 from workbench.planning.probe import probe_hardware
 from workbench.runs.launch import create_run, launch, making_run
@@ -160,10 +161,19 @@ def weights_paths(vault: Vault, base: Entry) -> list[Path]:
 def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
     """Return how many records the train split has and how long they are in the model's tokens.
 
-    Of large datasets 4,096 records from 32 batches are read. Their `tokens` are then an estimate
-    (the sample's mean for every record), and `longest` is the longest of the sample and of the
-    records that take most bytes in those batches: another batch may hold a longer one. The run
-    itself encodes every record, counts exactly, and tells which ones its context leaves out.
+    Raises:
+        BadInput: As `sample_lengths` does.
+    """
+    return sample_lengths(vault, base, data).whole
+
+
+def sample_lengths(vault: Vault, base: Entry, data: Entry) -> LengthSample:
+    """Return how long the records of the train split are in the model's tokens.
+
+    Of large datasets 4,096 records from 32 batches are read. What is said of all is then an
+    estimate (the sample's mean for every record), and `longest` is the longest of the sample and
+    of the records that take most bytes in those batches: another batch may hold a longer one. The
+    run itself encodes every record, counts exactly, and tells which ones its context leaves out.
 
     Raises:
         BadInput: The train split is empty, or the chat template refuses every record.
@@ -186,7 +196,7 @@ def measure_lengths(vault: Vault, base: Entry, data: Entry) -> DatasetLength:
             code="no_records",
         )
     longest = max([*lengths, *_token_counts(codec, sample.longest)])
-    return DatasetLength(records=rows, tokens=sum(lengths) * rows // len(lengths), longest=longest)
+    return LengthSample(rows, tuple(sorted(lengths)), longest)
 
 
 def _token_counts(codec: TextCodec, records: Iterable[Record]) -> Iterator[int]:

@@ -19,15 +19,19 @@ from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui import themes
+from workbench.tui.leaving import on_leaving
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
+from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.session import Session
+from workbench.tui.session import Locked, Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
 from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
+from workbench.tui.work import WorkFailed
 
 _IDLE_CHECK_SECONDS = 5.0
+_WARNED_SECONDS = 30.0
 _SECOND_CTRL_C_SECONDS = 3.0
 
 
@@ -37,6 +41,8 @@ class WorkbenchApp(App[int]):
     Attributes:
         runs: Every run of the home, newest first, its curve left out.
         live: The trainings among them that have not ended.
+        protection: What the lock-down of this process achieved; None where it never ran.
+        grown: How often the library grew while the app was open.
         failure: `Type at module:line` of what crashed the app; empty while nothing did.
     """
 
@@ -49,11 +55,11 @@ class WorkbenchApp(App[int]):
         Binding("f1", "help_here", "Help", id="app.help", tooltip="Explain this screen"),
         Binding("f2", "places", "Go to", id="app.places", tooltip="List the places to go to"),
         Binding(
-            "ctrl+p", "command_palette", "Commands", id="app.commands",
+            "ctrl+p", "command_palette", "More", id="app.commands",
             tooltip="Find and run any command",
         ),
         Binding(
-            "ctrl+l", "lock", "Lock", id="app.lock", show=False,
+            "ctrl+l", "lock", "Lock", id="app.lock", show=False, priority=True,
             tooltip="Lock the vault; what trains goes on",
         ),
         Binding(
@@ -69,11 +75,15 @@ class WorkbenchApp(App[int]):
     runs: reactive[tuple[RunState, ...]] = reactive(())
     live: reactive[tuple[RunState, ...]] = reactive(())
     badge: reactive[str] = reactive("")
+    grown: reactive[int] = reactive(0)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, warning: str = "") -> None:
+        """Make the app for a session; `warning` is said once it is open."""
         super().__init__()
+        self._warning = warning
         self.session = session
         self.settings = read_settings(session.home)
+        self.protection = current_protection()
         self.failure = ""
         self._watcher = RunWatcher(session)
         self._last_key = time.monotonic()
@@ -86,11 +96,13 @@ class WorkbenchApp(App[int]):
 
     def on_mount(self) -> None:
         """Open the first screen: the vault's door, or Home where it stands open."""
-        self.badge = _badge()
+        self.badge = badge(self.protection)
         if self.session.is_open:
             self.push_screen(open_place("home"))
         else:
             self.show_door()
+        if self._warning:
+            self.notify(self._warning, severity="warning", timeout=10)
         self.set_interval(_IDLE_CHECK_SECONDS, self._lock_when_idle)
         self._watcher.start(self)
 
@@ -106,7 +118,7 @@ class WorkbenchApp(App[int]):
         self.settings = read_settings(self.session.home)
         self._apply(self.settings)
         self.pop_screen()
-        if not isinstance(self.screen, WorkbenchScreen):
+        if len(self.screen_stack) == 1:  # Textual's own
             self.push_screen(open_place("home"))
 
     def go(self, name: str, screen: WorkbenchScreen | None = None) -> None:
@@ -150,6 +162,12 @@ class WorkbenchApp(App[int]):
         if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what a closed door leaves nothing to do for."""
+        if action in ("places", "lock"):
+            return self.session.is_open
+        return super().check_action(action, parameters)
+
     # Settings
 
     def change_settings(self, settings: UiSettings) -> None:
@@ -170,19 +188,32 @@ class WorkbenchApp(App[int]):
         """Take the keys away from the screens; what trains goes on."""
         if self.session.is_open:
             self.session.lock()
+            for screen in self.screen_stack:
+                # Below the door nothing stays revealed for whoever unlocks next.
+                if isinstance(screen, WorkbenchScreen):
+                    screen.conceal()
             self.show_door()
 
     def _lock_when_idle(self) -> None:
-        minutes = self.settings.idle_minutes
-        idle = time.monotonic() - self._last_key
-        if minutes and idle > 60 * minutes and self.session.tour is None:
+        if not self.settings.idle_minutes or self.session.tour or not self.session.is_open:
+            return
+        left = 60 * self.settings.idle_minutes - (time.monotonic() - self._last_key)
+        if left <= 0:
             self.action_lock()
+        elif _WARNED_SECONDS - _IDLE_CHECK_SECONDS < left <= _WARNED_SECONDS:
+            self.notify(f"The vault locks in {left:.0f} s. Any key keeps it open.", timeout=left)
 
     async def on_event(self, event: events.Event) -> None:
         """Note that somebody is there."""
         if isinstance(event, events.InputEvent):
             self._last_key = time.monotonic()
         await super().on_event(event)
+
+    @on(WorkFailed)
+    def _tell_unkept(self, event: WorkFailed) -> None:
+        if event.work == "keep-draft" and not isinstance(event.error, Locked):
+            said = f"Your choices could not be kept: {event.error.message}"
+            self.notify(said, severity="warning")
 
     # Runs
 
@@ -192,6 +223,7 @@ class WorkbenchApp(App[int]):
 
     @on(LibraryGrew)
     def _tell_adapters(self, event: LibraryGrew) -> None:
+        self.grown += 1
         for name in event.adapters:
             self.notify(f"{name} is in the library.", title="Training finished")
 
@@ -208,10 +240,6 @@ class WorkbenchApp(App[int]):
             for line in screen.query(TopLine):
                 line.live, line.badge = self.live, self.badge
 
-    @on(events.ScreenResume)
-    def _fill_resumed(self) -> None:
-        self._fill_top_lines()
-
     # Leaving
 
     def action_interrupt(self) -> None:
@@ -221,7 +249,8 @@ class WorkbenchApp(App[int]):
             self.exit(0)
             return
         self._last_interrupt = now
-        self.notify(f"{self._on_leaving()} Press Ctrl+C again to leave.", timeout=3)
+        told = on_leaving(self.live, self.session.tour)
+        self.notify(f"{told} Press Ctrl+C again to leave.", timeout=_SECOND_CTRL_C_SECONDS)
 
     def action_leave(self) -> None:
         """Ask, where a job runs, and leave."""
@@ -235,15 +264,8 @@ class WorkbenchApp(App[int]):
             if leave:
                 self.exit(0)
 
-        self.push_screen(ConfirmModal("Leave?", self._on_leaving(), yes="Leave"), answer)
-
-    def _on_leaving(self) -> str:
-        tour = self.session.tour
-        if not self.live:
-            return "Nothing runs."
-        if tour is not None and not tour.kept:
-            return "The demo's run will be stopped, and all of the demo deleted."
-        return "Training goes on without this screen; `workbench` shows it again."
+        told = on_leaving(self.live, self.session.tour)
+        self.push_screen(ConfirmModal("Leave?", told, yes="Leave"), answer)
 
     # What is said
 
@@ -282,10 +304,3 @@ def open_place(name: str) -> WorkbenchScreen:
     module, _, screen = BY_NAME[name].screen.partition(":")
     found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
     return cast(WorkbenchScreen, found())
-
-
-def _badge() -> str:
-    protection = current_protection()
-    if protection is None:
-        return "○ not locked down"
-    return "● air gap holds" if protection.holds else "▲ air gap open"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.errors import VaultError
+from workbench.errors import NotFound, VaultError
 from workbench.vault.home import check_home, holds_vault
 
 if TYPE_CHECKING:
@@ -54,11 +54,13 @@ class Session:
     Attributes:
         home: The vault's folder; it may not exist yet.
         tour: Set in the demo.
+        recovered: Whether the recovery key opened it last, so that a new passphrase is due.
     """
 
     def __init__(self, home: Path, *, vault: Vault | None = None, tour: Tour | None = None) -> None:
         self.home = home
         self.tour = tour
+        self.recovered = False
         self._vault = vault
 
     @property
@@ -77,9 +79,17 @@ class Session:
 
         Raises:
             Locked: It is not unlocked, or no longer.
+            NotFound: Its folder is gone (code `home_gone`).
         """
         if self._vault is None:
             raise Locked("The vault is locked.")
+        if not self.is_made:
+            raise NotFound(
+                f"The vault is gone from {self.home}.",
+                hint="Was the folder moved, or its disk taken away? Put it back, and all is here "
+                "again.",
+                code="home_gone",
+            )
         return self._vault
 
     def create(self, passphrase: str, kdf: Literal["standard", "light"]) -> str:
@@ -105,12 +115,23 @@ class Session:
         """
         check_home(self.home)
         from workbench.adapters.registration import register_finished
+        from workbench.vault.secrets import read_recovery_key
         from workbench.vault.store import Vault
 
         vault = Vault.unlock(self.home, secret)
+        self.recovered = read_recovery_key(secret) is not None
         new = [entry.name for entry in register_finished(vault)]
         self._vault = vault
         return new
+
+    def replace_passphrases(self, new: str) -> None:
+        """Put a new passphrase for the one that was lost.
+
+        Raises:
+            BadInput: It is too weak. Locked: The vault was locked meanwhile.
+        """
+        self.vault.replace_passphrases(new)
+        self.recovered = False
 
     def lock(self) -> None:
         """Drop the keys. Background jobs have their own and go on."""

@@ -16,7 +16,7 @@ FILE_NAME = "ui.json"
 THEMES = ("workbench-dark", "workbench-light", "workbench-contrast")
 _LARGEST = 64 << 10
 _BINDING = re.compile(r"[a-z_.]{1,60}")
-_KEYS = re.compile(r"[a-z0-9_+,]{1,60}")
+_KEYS = re.compile(r"[A-Za-z0-9_+,]{1,60}")
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ CONTRAST = Theme(
         "masked": "#d0d0d0",
         "kept": "#ffffff",
         "text-muted": "#ffffff",
+        "foreground-muted": "#ffffff",
         "border": "#ffffff",
     },
 )

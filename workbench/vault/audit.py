@@ -15,7 +15,7 @@ import binascii
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,9 @@ from workbench.vault.checked import encode_checked, read_checked
 from workbench.vault.locking import hold
 from workbench.vault.sealed import JSON, DataKey, open_blob, seal_blob, to_json_bytes
 
+Progress = Callable[[int, int, str], None]
 _MAX_LINE = 1 << 20
+_TELL_EVERY = 256
 
 
 class AuditLog:
@@ -120,7 +122,7 @@ class AuditLog:
             tail = file.read()
             whole = tail.rfind(b"\n") + 1
             lines = tail[:whole].splitlines()
-            last = self._open_line(lines[-1]) if lines else None
+            last = self.open_line(lines[-1]) if lines else None
             # Only once the head is known to be whole: a torn line was never acknowledged, but a
             # damaged one was, and stays for `verify` to show.
             self._check_not_behind(last)
@@ -147,7 +149,8 @@ class AuditLog:
         except (KeyError, TypeError, ValueError):
             raise VaultDamaged("audit.head is not the head of an audit log.") from None
 
-    def _open_line(self, line: bytes) -> AuditEntry:
+    def open_line(self, line: bytes) -> AuditEntry:
+        """Return the entry that a line of the file seals; raises VaultDamaged."""
         try:
             body = base64.b64decode(line, validate=True)
         except binascii.Error:
@@ -168,15 +171,15 @@ class AuditLog:
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # torn by a killed writer, or being written now
-                yield self._open_line(line[:-1])
+                yield self.open_line(line[:-1])
 
-    def verify(self) -> AuditCheck:
+    def verify(self, progress: Progress | None = None) -> AuditCheck:
         """Check every seal, link and signature, and that nothing is missing at the end."""
         with hold(self._lock, shared=True):
-            check = check_chain(
-                _until_damaged(self.entries()), self._vault_id, self._signer.public_key()
-            )
-            if check.entries != sum(1 for _ in self._whole_lines()):
+            total = sum(1 for _ in self._whole_lines())
+            entries = _told(_until_damaged(self.entries()), total, progress)
+            check = check_chain(entries, self._vault_id, self._signer.public_key())
+            if check.entries != total:
                 check = replace(check, ok=False, fault="entry")
             if check.ok and not self._ends_at(check):
                 check = replace(check, ok=False, fault="end")
@@ -265,7 +268,11 @@ def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditC
         vault_id, key = str(first["vault_id"]), str(first["public_key"])
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
     except (ValueError, KeyError, TypeError):
-        raise BadInput("This file is not an exported audit log.", code="not_an_audit_log") from None
+        raise BadInput(
+            "This file is not an exported audit log.",
+            hint="Name a file that `workbench audit export` wrote.",
+            code="not_an_audit_log",
+        ) from None
     check = check_lines(remaining, vault_id, public)
     if check.ok and public_key is not None and public_key.strip().lower() != key:
         return replace(check, ok=False, fault="key")
@@ -278,6 +285,15 @@ def _now() -> str:
 
 def _encode_head(entries: int, digest: str) -> bytes:
     return encode_checked({"format": formats.AUDIT, "entries": entries, "hash": digest})
+
+
+def _told(
+    entries: Iterator[AuditEntry], total: int, progress: Progress | None
+) -> Iterator[AuditEntry]:
+    for done, entry in enumerate(entries):
+        if progress and done % _TELL_EVERY == 0:
+            progress(done, total, "audit")
+        yield entry
 
 
 def _until_damaged(entries: Iterator[AuditEntry]) -> Iterator[AuditEntry]:

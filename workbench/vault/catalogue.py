@@ -9,6 +9,7 @@ operation and never held, because DuckDB lets one process write or several read.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import json
 import time
@@ -28,6 +29,7 @@ from workbench.vault.locking import DEFAULT_WAIT, busy, hold
 from workbench.vault.sealed import JSON, DataKey, open_blob, seal_blob, to_json_bytes
 
 _PAUSE = 0.05
+_LONGEST_SHOWN = 100  # characters of a name that is not here
 _HINT = "Restore catalogue.duckdb from a backup of the home folder."
 
 
@@ -125,8 +127,11 @@ class Catalogue:
         for entry in found:
             if entry.object_id == name_or_id:
                 return entry
+        near = difflib.get_close_matches(name_or_id, [entry.name for entry in found], n=1)
+        named = f"called {name_or_id}" if len(name_or_id) <= _LONGEST_SHOWN else "of this name"
         raise NotFound(
-            f"There is no {kind} of this name in the vault.", hint=f"See `workbench {kind} list`."
+            f"There is no {kind} {named} in the vault.",
+            hint=(f"Did you mean {near[0]}? " if near else "") + f"See `workbench {kind} list`.",
         )
 
     def entries(self, kind: str | None = None) -> list[Entry]:

@@ -38,10 +38,16 @@ def check_home(home: Path) -> None:
         (home / HEADER_NAME).lstat()
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(
-            f"There is no vault at {home}.", hint="Make one: `workbench init`.", code="no_vault"
+            f"There is no vault at {home}.",
+            hint="Make one with `workbench init`, or name its folder: `--home`, WORKBENCH_HOME.",
+            code="no_vault",
         ) from None
     if about.st_uid != os.geteuid():
-        raise Refused("The home folder belongs to another user.", code="open_home")
+        raise Refused(
+            f"The home folder {home} belongs to another user; it was not opened.",
+            hint="Name a folder of your own: `--home`, WORKBENCH_HOME.",
+            code="open_home",
+        )
     if stat.S_IMODE(about.st_mode) & 0o077:
         raise Refused(
             "Other users of this machine can enter the home folder; it was not opened.",

@@ -148,8 +148,7 @@ class Vault:
         """
         check_passphrase(new_passphrase)
         vault = cls.unlock(home, recovery_key)
-        vault._custody.replace_passphrases(new_passphrase)
-        vault.audit.append("passphrase_recovered")
+        vault.replace_passphrases(new_passphrase)
         return vault
 
     # -- keys ----------------------------------------------------------------------------------
@@ -195,6 +194,11 @@ class Vault:
         """
         self._custody.change_passphrase(old, new)
         self.audit.append("passphrase_changed")
+
+    def replace_passphrases(self, new: str) -> None:
+        """Put `new` for all passphrases, after the recovery key opened; BadInput if it is weak."""
+        self._custody.replace_passphrases(new)
+        self.audit.append("passphrase_recovered")
 
     def add_passphrase(self, new: str, *, settings: Argon2Settings = STANDARD) -> str:
         """Add one more passphrase and return its slot's id."""

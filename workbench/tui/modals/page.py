@@ -27,7 +27,7 @@ class HelpModal(ModalScreen[None]):
     """Shows the product's own Markdown; never text from outside."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1", "close", "Close", id="page.close"),
+        Binding("escape,f1", "close", "Close", id="page.close", tooltip="Close the page"),
     ]
 
     def __init__(self, title: str, text: str) -> None:

@@ -20,7 +20,7 @@ class PlacesModal(ModalScreen[str | None]):
     """Returns the name of the chosen place, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", id="places.close"),
+        Binding("escape", "close", "Close", id="places.close", tooltip="Stay where you are"),
     ]
 
     def compose(self) -> ComposeResult:

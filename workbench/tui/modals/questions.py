@@ -15,14 +15,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from workbench.errors import WorkbenchError
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, shown
 
 
 class MessageModal(ModalScreen[None]):
     """Something to read; Enter or Escape closes it."""
 
+    AUTO_FOCUS = "#close"
+
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", id="message.close"),
+        Binding("escape", "close", "Close", id="message.close", tooltip="Close the message"),
     ]
 
     def __init__(self, title: str, text: str) -> None:
@@ -53,7 +55,7 @@ class ConfirmModal(ModalScreen[bool]):
     """A yes or no. With `type_name` the name has to be typed before yes is possible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="confirm.cancel"),
+        Binding("escape", "cancel", "Cancel", id="confirm.cancel", tooltip="Answer no"),
     ]
 
     def __init__(
@@ -84,7 +86,7 @@ class ConfirmModal(ModalScreen[bool]):
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", variant="primary")
                 yield Button(
-                    self._yes,
+                    shown(self._yes),
                     id="yes",
                     variant="error" if self._danger else "default",
                     disabled=bool(self._name),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.tui import work
 from workbench.tui.modals.questions import MessageModal
 from workbench.tui.navigation import BY_NAME
+from workbench.tui.session import Locked
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.top_line import TopLine
 
@@ -89,10 +90,19 @@ class WorkbenchScreen(Screen[None]):
         """Do `task` in a thread; see `workbench.tui.work.begin`."""
         return work.begin(self, name, task, exclusive=exclusive)
 
+    @on(events.ScreenResume)
+    def _fill_top_line(self) -> None:
+        line = self.query_one(TopLine)
+        line.live, line.badge = self.workbench.live, self.workbench.badge
+
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
-        if not self.take_failure(event):
+        # The vault was locked under the work: the door asks for the passphrase already.
+        if not isinstance(event.error, Locked) and not self.take_failure(event):
             self.show_error(event.error)
+
+    def conceal(self) -> None:
+        """Mask or forget the record text that this screen shows: the vault was locked."""
 
     def take_failure(self, event: work.WorkFailed) -> bool:
         """Deal with work that failed; False leaves it to a message on the screen."""

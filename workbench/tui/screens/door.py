@@ -8,21 +8,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Center, Horizontal, Vertical
-from textual.widgets import Button, Checkbox, Input
+from textual.widgets import Button, Input
 
 from workbench.errors import WrongPassphrase
 from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
+from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import WorkDone, WorkFailed
 
-LEAST_CHARACTERS = 8
-_STRENGTHS = (
-    "▁ very weak: guessed at once",
-    "▂ weak: guessed within minutes",
-    "▄ fair: withstands a casual attempt",
-    "▆ good: withstands a determined attempt",
-    "█ strong",
-)
+# One more than the vault takes: a longer one is refused in words, not cut in silence.
+_ROOM = MOST_CHARACTERS + 1
 
 
 class UnlockScreen(WorkbenchScreen):
@@ -32,6 +28,10 @@ class UnlockScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit_here", "Quit", id="unlock.quit", tooltip="Leave the workbench"),
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._caps = False
 
     @property
     def heading(self) -> str:
@@ -43,7 +43,7 @@ class UnlockScreen(WorkbenchScreen):
             yield Plain("The vault is locked.", classes="title")
             yield Plain(f"{self.session.home}", classes="muted")
             yield Plain("Passphrase, or the recovery key:")
-            yield Input(password=True, id="secret")
+            yield Input(password=True, id="secret", max_length=_ROOM)
             yield Plain("", id="said")
             with Horizontal(classes="buttons"):
                 yield Button("Unlock", id="unlock", variant="primary")
@@ -62,24 +62,62 @@ class UnlockScreen(WorkbenchScreen):
         # The field forgets it: what stands in a widget may be shown by a crash.
         field.value = ""
         field.disabled = True
-        self.query_one("#said", Plain).show("Opening…")
+        self._caps = looks_like_caps_lock(secret)
+        self._say("Opening…")
         self.begin("unlock", lambda _: self.session.unlock(secret))
+
+    def _say(self, text: str, *, bad: bool = False) -> None:
+        line = self.query_one("#said", Plain)
+        line.show(text)
+        line.set_class(bad, "bad")
 
     @on(WorkDone)
     def _opened(self, event: WorkDone) -> None:
-        self.workbench.enter()
+        if event.work == "passphrase":
+            self._go_on("The new passphrase opens the vault now.")
+            return
         for name in event.result:
             self.app.notify(f"{name} is in the library.", title="Trained meanwhile")
+        if self.session.recovered:
+            self._ask_for_passphrase()
+        else:
+            self._go_on()
+
+    def _go_on(self, told: str = "") -> None:
+        self.workbench.enter()
+        if told:
+            self.app.notify(told)
+
+    def _ask_for_passphrase(self) -> None:
+        from workbench.tui.modals.passphrase import PassphraseModal, Passphrases
+
+        def take(told: Passphrases | None) -> None:
+            if told is None:
+                self._go_on("The passphrase is as it was; the recovery key stays valid.")
+            else:
+                self._say("Setting the new passphrase…")
+                self.begin("passphrase", lambda _: self.session.replace_passphrases(told.new))
+
+        text = (
+            "The recovery key opened the vault. Choose a new passphrase: the old one opens "
+            "nothing then, and the recovery key stays valid."
+        )
+        self.app.push_screen(
+            PassphraseModal("A new passphrase", text, ask_old=False, later="Keep the old one"), take
+        )
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """Let a mistyped passphrase be typed again."""
+        """Say what did not work, and let it be typed again."""
         field = self.query_one("#secret", Input)
         field.disabled = False
         field.focus()
-        wrong = isinstance(event.error, WrongPassphrase)
-        said = "That opens nothing. Try again." if wrong else ""
-        self.query_one("#said", Plain).show(said)
-        return wrong
+        error = event.error
+        if isinstance(error, WrongPassphrase) and error.code == WrongPassphrase.default_code:
+            caps = " All letters were capitals: is Caps Lock on?" if self._caps else ""
+            self._say(f"That opens nothing. Try again.{caps}", bad=True)
+        else:
+            self._say(f"{error.message}\n{error.hint}".rstrip(), bad=True)
+        return True
 
     def action_quit_here(self) -> None:
         """Leave the workbench."""
@@ -107,10 +145,10 @@ class WelcomeScreen(WorkbenchScreen):
                 f"machine:\n{self.session.home}\nChoose the passphrase that opens it.",
                 classes="muted",
             )
-            yield Input(password=True, id="secret", placeholder="Passphrase")
+            yield Input(password=True, id="secret", placeholder="Passphrase", max_length=_ROOM)
             yield Plain("", id="strength")
-            yield Input(password=True, id="again", placeholder="The same again")
-            yield Checkbox("Small machine: open with 64 MiB instead of 256", id="light")
+            yield Input(password=True, id="again", placeholder="The same again", max_length=_ROOM)
+            yield Check("Small machine: open with 64 MiB instead of 256", id="light")
             yield Plain("", id="said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Make the vault", id="make", variant="primary")
@@ -136,14 +174,18 @@ class WelcomeScreen(WorkbenchScreen):
         if len(first.value) < LEAST_CHARACTERS:
             said.show(f"At least {LEAST_CHARACTERS} characters; four plain words are good.")
             first.focus()
+        elif len(first.value) > MOST_CHARACTERS:
+            said.show(f"At most {MOST_CHARACTERS} characters.")
+            first.focus()
         elif first.value != again.value:
-            said.show("The two differ.")
+            caps = looks_like_caps_lock(first.value) != looks_like_caps_lock(again.value)
+            said.show("The two differ." + (" Is Caps Lock on?" if caps else ""))
             again.focus()
         elif not button.disabled:
             said.show("Making the vault…")
             button.disabled = True
             passphrase = first.value
-            small = self.query_one("#light", Checkbox).value
+            small = self.query_one("#light", Check).value
             kdf: Literal["standard", "light"] = "light" if small else "standard"
             self.begin("create", lambda _: self.session.create(passphrase, kdf))
 
@@ -154,10 +196,10 @@ class WelcomeScreen(WorkbenchScreen):
         self.app.switch_screen(RecoveryScreen(event.result))
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """Let it be tried again."""
+        """Say what did not work, and let it be tried again."""
         self.query_one("#make", Button).disabled = False
-        self.query_one("#said", Plain).show("")
-        return False
+        self.query_one("#said", Plain).show(f"{event.error.message}\n{event.error.hint}".rstrip())
+        return True
 
     def action_quit_here(self) -> None:
         """Leave the workbench."""
@@ -170,11 +212,20 @@ class RecoveryScreen(WorkbenchScreen):
     HELP_PAGE = "welcome"
     # There is no way around: without this key a forgotten passphrase is the end of the data.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stay", "Stay", id="recovery.stay", show=False),
+        Binding(
+            "escape",
+            "stay",
+            "Stay",
+            id="recovery.stay",
+            show=False,
+            tooltip="The key has to be written down first",
+        ),
     ]
 
-    def __init__(self, recovery_key: str) -> None:
+    def __init__(self, recovery_key: str, *, renewed: bool = False) -> None:
+        """Show a key; `renewed` where the vault stands open and only goes on with a new one."""
         super().__init__()
+        self._renewed = renewed
         self._key = recovery_key
         self._last = recovery_key.rsplit("-", 1)[-1]
 
@@ -210,23 +261,14 @@ class RecoveryScreen(WorkbenchScreen):
     @on(Button.Pressed, "#go")
     def _check(self) -> None:
         typed = self.query_one("#typed", Input)
-        if typed.value.strip().upper() == self._last:
-            self.workbench.enter()
-        else:
+        if typed.value.strip().upper() != self._last:
             self.query_one("#said", Plain).show("That is not the last group.")
             typed.focus()
+        elif self._renewed:
+            self.dismiss(None)
+        else:
+            self.workbench.enter()
 
     def action_stay(self) -> None:
         """Escape does not skip this."""
         self.query_one("#said", Plain).show("Type the last group to go on.")
-
-
-def strength(passphrase: str) -> str:
-    """Return in words how well a passphrase withstands guessing (zxcvbn's estimate)."""
-    if not passphrase:
-        return ""
-    if len(passphrase) < LEAST_CHARACTERS:
-        return f"{_STRENGTHS[0][0]} {LEAST_CHARACTERS - len(passphrase)} characters more"
-    from zxcvbn import zxcvbn  # after the first paint: it loads word lists
-
-    return _STRENGTHS[zxcvbn(passphrase[:72])["score"]]

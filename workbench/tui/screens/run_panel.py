@@ -18,6 +18,7 @@ from workbench.tui import work
 from workbench.tui.following import RunLost, RunMoved, follow_run
 from workbench.tui.modals.questions import MessageModal
 from workbench.tui.run_commands import UNDER_WAY, send, stop_question, takes
+from workbench.tui.widgets.plain import shown
 from workbench.tui.widgets.run_monitor import VIEWS, RunMonitor
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class RunPanel(Container, can_focus=True):
         yield RunMonitor()
         with Horizontal(id="panel-buttons"):
             for name, title in _BUTTONS:
-                yield Button(title, id=f"do-{name}", disabled=True)
+                yield Button(shown(title), id=f"do-{name}", disabled=True)
 
     def on_mount(self) -> None:
         """Begin to follow."""

@@ -19,7 +19,7 @@ from workbench.tui.run_commands import UNDER_WAY, remove_question, send, stop_qu
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.run import RunScreen
 from workbench.tui.screens.run_rows import COLUMNS, detail_of, row_of
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, cell, shown
 from workbench.tui.work import WorkDone, WorkFailed
 from workbench.wording import count
 
@@ -79,19 +79,19 @@ class RunsScreen(WorkbenchScreen):
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="runs-filter"):
             for each in FILTERS:
-                yield Button(each.title, id=f"filter-{each.name}")
+                yield Button(shown(each.title), id=f"filter-{each.name}")
         yield DataTable(cursor_type="row", zebra_stripes=False, id="runs-table")
         yield Plain(_EMPTY, id="runs-empty", classes="empty")
         yield Plain("", id="runs-detail")
         with Horizontal(id="runs-buttons"):
             for name, title in _OFFERED:
-                yield Button(title, id=f"act-{name}")
+                yield Button(shown(title), id=f"act-{name}")
 
     def on_mount(self) -> None:
         """Take what the app knows already, and what it will learn."""
         table = self.query_one(DataTable)
         for title, width in COLUMNS:
-            table.add_column(title, width=width, key=title)
+            table.add_column(cell(title), width=width, key=title)
         table.focus()
         self.watch(self.workbench, "runs", self._take)
         self.set_interval(1.0, self._tick)
@@ -131,7 +131,7 @@ class RunsScreen(WorkbenchScreen):
         for each in FILTERS:
             button = self.query_one(f"#filter-{each.name}", Button)
             number = sum(1 for state in runs if each.takes(state))
-            button.label = f"{each.title} {count(number)}"
+            button.label = shown(f"{each.title} {count(number)}")
             button.set_class(each is self._filter, "-on")
         table.display = bool(rows)
         empty = self.query_one("#runs-empty", Plain)

@@ -8,6 +8,7 @@ from textual.content import Content
 
 from workbench.runs.state import RunState
 from workbench.text import printable
+from workbench.tui.widgets.plain import shown
 from workbench.tui.widgets.run_words import left_out
 from workbench.wording import count, duration, size
 
@@ -28,7 +29,7 @@ _MEMORY = (
 def progress_line(state: RunState, width: int) -> Content:
     """Return `step 42 of 140 ████░░ 30 %, 2 min 05 s left`."""
     if not state.steps:
-        return Content(_not_counted(state))
+        return shown(_not_counted(state))
     left = f"step {count(state.step)} of {count(state.steps)} "
     share = min(1.0, state.step / state.steps)
     right = f" {100 * share:.0f} %"

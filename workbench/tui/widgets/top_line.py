@@ -9,6 +9,8 @@ from textual.reactive import reactive
 from workbench.runs.state import RunState
 from workbench.tui.widgets.plain import Plain
 
+_STATES = {"●": "good", "▲": "bad", "○": "poor"}
+
 
 class TopLine(Horizontal):
     """One line; the app sets `live` and `badge`."""
@@ -33,7 +35,10 @@ class TopLine(Horizontal):
     def watch_badge(self, badge: str) -> None:
         """Show the air gap's state."""
         if self.is_mounted:
-            self.query_one("#badge", Plain).show(badge)
+            line = self.query_one("#badge", Plain)
+            line.show(badge)
+            for glyph, name in _STATES.items():
+                line.set_class(badge.startswith(glyph), name)
 
     def on_mount(self) -> None:
         """Show what was set before."""

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from workbench.runs.drafts import Draft, discard_draft, keep_draft, load_draft
+from workbench.tui import work
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.wizard.step import WizardStep
@@ -55,6 +56,7 @@ class WizardScreen(WorkbenchScreen):
         self.draft = Draft()
         self.step: WizardStep | None = None
         self._keeping = Lock()
+        self._kept: Draft | None = None
 
     @property
     def help_page(self) -> str:
@@ -75,21 +77,23 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+        elif event.work == "end-path":
+            self.workbench.go("home")
         elif event.work == "start-training":
             self.change(**event.result)
             if self.draft.step == "train":
                 await self._show_step()
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """A draft that cannot be kept must not end the path."""
-        if event.work == "keep-draft":
-            self.app.notify(
-                f"Your choices could not be kept: {event.error.message}", severity="warning"
-            )
-            return True
+        """Let the step look first at what it started from here."""
         if event.work == "start-training" and self.step is not None:
             return self.step.take_failure(event)
         return False
+
+    def conceal(self) -> None:
+        """Let the step that is open mask what it shows."""
+        if self.step is not None:
+            self.step.conceal()
 
     def change(self, **changes: Any) -> None:
         """Note choices and keep them sealed."""
@@ -97,16 +101,24 @@ class WizardScreen(WorkbenchScreen):
         if draft == self.draft:
             return
         self.draft = draft
-        self.begin("keep-draft", self._keep)
+        self._keep_soon()
+
+    def _keep_soon(self) -> None:
+        # The app's own work, for this screen may be closed before it has begun.
+        work.begin(self.workbench, "keep-draft", self._keep, exclusive=False)
 
     def _keep(self, _: Progress) -> None:
         # One writer at a time, and each writes what is newest by then: an older choice never
         # lands on top of a newer one.
         with self._keeping:
-            if self.draft == Draft():
+            draft = self.draft
+            if draft is self._kept:  # a later change kept this one with it
+                return
+            if draft == Draft():
                 discard_draft(self.session.vault)
             else:
-                keep_draft(self.session.vault, self.draft)
+                keep_draft(self.session.vault, draft)
+            self._kept = draft
 
     def go_next(self) -> None:
         """Open the step after this one; after the last one the path is done."""
@@ -115,8 +127,8 @@ class WizardScreen(WorkbenchScreen):
             self.open_step(_ORDER[place])
             return
         self.draft = Draft()
-        self.begin("keep-draft", self._keep)
-        self.workbench.go("home")
+        # Home reads the draft: it has to be gone before that opens.
+        self.begin("end-path", self._keep)
 
     def open_step(self, name: str) -> None:
         """Open a step, if what it builds on has been chosen."""
@@ -140,6 +152,12 @@ class WizardScreen(WorkbenchScreen):
         await place.mount(self.step)
         self.refresh_bindings()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to step back only where there is a step before."""
+        if action == "previous":
+            return self.draft.step != _ORDER[0]
+        return super().check_action(action, parameters)
+
     def action_next(self) -> None:
         """Do what the step's default button does."""
         if self.step is not None:
@@ -157,7 +175,7 @@ class WizardScreen(WorkbenchScreen):
         def answer(agreed: bool | None) -> None:
             if agreed:
                 self.draft = Draft()
-                self.begin("keep-draft", self._keep)
+                self._keep_soon()
                 self.run_worker(self._show_step(), exclusive=True, group="show-step")
 
         text = "What was chosen on this path is forgotten. Datasets, models and runs stay."

@@ -91,6 +91,9 @@ class WizardStep(Container):
         if not self.take_failure(event):
             self.wizard.show_error(event.error)
 
+    def conceal(self) -> None:
+        """Mask or forget the record text that this step shows: the vault was locked."""
+
     def take_failure(self, event: work.WorkFailed) -> bool:
         """Deal with work that failed; False leaves it to a message on the screen."""
         return False
