@@ -40,8 +40,8 @@ _KEPT_LINES = 500
 # A curve that is drawn more often than this looks the same and costs keys their answer.
 _DRAW_SECONDS = 0.4
 # Columns of the figures and rows of the log, on a small and on a large terminal.
-_SIDE, _LARGE_SIDE = 30, 44
-_LOG, _LARGE_LOG = 3, 8
+_SIDE, _LARGE_SIDE = 31, 50
+_LOG, _LARGE_LOG = 3, 6
 
 
 class RunMonitor(Vertical):
@@ -156,8 +156,9 @@ class RunMonitor(Vertical):
     def _draw(self) -> None:
         self._will_draw = False
         self._drawn = time.monotonic()
-        chart = self.query_one(LossChart)
-        if self.state is not None and chart.size.width:
+        # None: the run was lost, or the screen closed, since this was asked for.
+        chart = next(iter(self.query(LossChart)), None)
+        if chart is not None and chart.size.width and self.state is not None:
             chart.draw(self.state)
 
     # Views
@@ -199,6 +200,8 @@ class RunMonitor(Vertical):
         self._arrange()
 
     def _refill(self) -> None:
+        if not self.query("#run-log"):
+            return
         self._fill_bars()
         self._draw()
         self.query_one("#run-log", VerticalScroll).scroll_end(animate=False)

@@ -146,6 +146,10 @@ class TrainStep(WizardStep):
             return True
         if event.work not in ("prepare", "plan", "start-training") or self.draft.run:
             return False
+        if event.work == "plan" and self._prepared is not None:
+            told = self._prepared
+            plan = self.query_one("#train-plan", Plain)
+            plan.show(f"{told.model} will learn from {told.dataset}.")
         self._say(refusal_words(event.error))
         if event.work == "start-training":
             start, name = self.query_one("#train-start", Button), self.query_one(Input)
