@@ -14,12 +14,12 @@ from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.reactive import reactive
 
-from workbench.airgap.leaks import describe
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui import themes
-from workbench.tui.leaving import on_leaving
+from workbench.tui.colours import Styled
+from workbench.tui.leaving import on_leaving, what_failed
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
@@ -80,6 +80,8 @@ class WorkbenchApp(App[int]):
     def __init__(self, session: Session, *, warning: str = "") -> None:
         """Make the app for a session; `warning` is said once it is open."""
         super().__init__()
+        if self.no_color:
+            self._filters.insert(0, Styled())
         self._warning = warning
         self.session = session
         self.settings = read_settings(session.home)
@@ -286,12 +288,7 @@ class WorkbenchApp(App[int]):
 
     def _fatal_error(self) -> None:
         # Textual would print the locals of every frame, and records are among them.
-        error = sys.exc_info()[1] or self._exception
-        if error is not None:
-            told = describe(error)
-            self.failure = f"{told['error_type']} at {told['place']}"
-        else:
-            self.failure = "unknown"
+        self.failure = what_failed(sys.exc_info()[1] or self._exception)
         self._close_messages_no_wait()
 
     def panic(self, *renderables: object) -> None:
