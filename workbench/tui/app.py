@@ -6,13 +6,14 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.reactive import reactive
+from textual.screen import Screen
 
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
@@ -161,12 +162,18 @@ class WorkbenchApp(App[int]):
             if name:
                 self.go(name)
 
-        if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
+        if self.leads_on(self.screen) and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
+
+    def leads_on(self, screen: Screen[Any]) -> bool:
+        """Whether one may go to the places from `screen`: the vault is open, nothing is due."""
+        return self.session.is_open and getattr(screen, "LEADS_ON", True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what a closed door leaves nothing to do for."""
-        if action in ("places", "lock"):
+        if action == "places":
+            return self.leads_on(self.screen)
+        if action == "lock":
             return self.session.is_open
         return super().check_action(action, parameters)
 

@@ -194,6 +194,13 @@ class WelcomeScreen(WorkbenchScreen):
         for field in self.query(Input):
             field.value = ""
         self.app.switch_screen(RecoveryScreen(event.result))
+        if missing := self.session.starter_missing:
+            self.app.notify(
+                f"{missing} Make room, then press s in Models.",
+                title="No starter model yet",
+                severity="warning",
+                timeout=15,
+            )
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say what did not work, and let it be tried again."""
@@ -202,8 +209,9 @@ class WelcomeScreen(WorkbenchScreen):
         return True
 
     def action_quit_here(self) -> None:
-        """Leave the workbench."""
-        self.app.exit(0)
+        """Leave the workbench; not while the vault is made, whose key is shown this once."""
+        if not self.query_one("#make", Button).disabled:
+            self.app.exit(0)
 
 
 class RecoveryScreen(WorkbenchScreen):
@@ -211,6 +219,7 @@ class RecoveryScreen(WorkbenchScreen):
 
     HELP_PAGE = "welcome"
     # There is no way around: without this key a forgotten passphrase is the end of the data.
+    LEADS_ON = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "escape",

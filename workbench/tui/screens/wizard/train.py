@@ -41,6 +41,8 @@ _HINTS = {
     "not_found": "It was removed meanwhile: step back and choose again.",
 }
 _PUBLISHED = ("finished", "stopped")
+_STARTING = "Measuring the data, planning, and starting the job…"
+_TOUR_RESUME = "press r: the run goes on from its last checkpoint."
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,23 @@ class TrainStep(WizardStep):
         )
         self.query_one("#train-name", Input).value = prepared.name
         start = self.query_one("#train-start", Button)
-        start.disabled = False
-        start.focus()
+        if self._is_starting:
+            # Started before somebody stepped back: a second start would be a second run.
+            start.disabled = self.query_one("#train-name", Input).disabled = True
+            self._say(_STARTING, bad=False)
+        else:
+            start.disabled = False
+            start.focus()
         self.begin("plan", lambda _: _plan(self.session, self.draft))
+
+    @property
+    def _is_starting(self) -> bool:
+        """Whether a start from here is under way, which belongs to the wizard."""
+        return any(
+            worker.name == "start-training" and not worker.is_finished
+            for worker in self.app.workers
+            if worker.node is self.wizard
+        )
 
     def _tell_plan(self, told: tuple[Candidate, bool]) -> None:
         assert self._prepared is not None
@@ -133,7 +149,7 @@ class TrainStep(WizardStep):
             return
         start.disabled = True
         self.query_one("#train-name", Input).disabled = True
-        self._say("Measuring the data, planning, and starting the job…", bad=False)
+        self._say(_STARTING, bad=False)
         name = self.query_one("#train-name", Input).value.strip()
         session, draft = self.session, self.draft
         # On the wizard, not on this step: whoever steps back meanwhile finds the run here again.
@@ -174,6 +190,7 @@ class TrainStep(WizardStep):
         )
         review, again = (self.query_one(f"#train-{n}", Button) for n in ("review", "again"))
         review.display, again.display = False, True
+        self.wizard.tell_tour(_TOUR_RESUME if state.is_resumable else self.TOUR)
         if published:
             self.begin("register", lambda _: _registered(self.session, state))
         self.wizard.refresh_bindings()
