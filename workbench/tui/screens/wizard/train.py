@@ -21,6 +21,7 @@ from workbench.tui import work
 from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class TrainStep(WizardStep):
             yield Plain("Reading what was chosen…", id="train-plan")
             with Horizontal(id="train-name-row"):
                 yield Plain("Name of the adapter:")
-                yield Input(id="train-name", max_length=100)
+                yield TextInput(id="train-name", max_length=100)
             yield Plain("", id="train-said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Start", id="train-start", variant="primary", disabled=True)
