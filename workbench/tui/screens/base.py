@@ -99,7 +99,6 @@ class WorkbenchScreen(Screen[None]):
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
-        # The vault was locked under the work: the door asks for the passphrase already.
         if not isinstance(event.error, Locked) and not self.take_failure(event):
             self.show_error(event.error)
 
@@ -111,8 +110,9 @@ class WorkbenchScreen(Screen[None]):
         return False
 
     def show_error(self, error: WorkbenchError) -> None:
-        """Tell an error and what to do about it."""
-        self.app.push_screen(MessageModal.of_error(error))
+        """Tell an error and what to do about it; of a locked vault the door tells already."""
+        if not isinstance(error, Locked):
+            self.app.push_screen(MessageModal.of_error(error))
 
     def on_resize(self) -> None:
         """Keep the notice for small terminals current; the stylesheet decides when it shows."""

@@ -28,6 +28,7 @@ from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.progress import progress_text
 from workbench.tui.widgets.records import RecordView
+from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
 
 
@@ -65,13 +66,15 @@ class CheckStage(Stage):
         with Vertical():
             with Horizontal(classes="row"):
                 yield Plain("Name")
-                yield Input(id="name", max_length=100)
+                yield TextInput(id="name", max_length=100)
             with Horizontal(classes="row"):
                 yield Plain("Held out to watch training, %")
-                yield Input(_percent(splits.get("validation", 0)), id="validation", max_length=4)
+                yield TextInput(
+                    _percent(splits.get("validation", 0)), id="validation", max_length=4
+                )
             with Horizontal(classes="row"):
                 yield Plain("Held out to judge the result, %")
-                yield Input(_percent(splits.get("test", 0)), id="test", max_length=4)
+                yield TextInput(_percent(splits.get("test", 0)), id="test", max_length=4)
             yield Check(
                 "Leave out records that repeat an earlier one",
                 reading["dedupe"] == "exact",

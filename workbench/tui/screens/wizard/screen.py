@@ -28,6 +28,8 @@ STEPS = {
     "keep": "keep:KeepStep",
 }
 _ORDER = tuple(STEPS)
+# What a run stands on: with other choices it is the run of another draft.
+_TRAINED_ON = ("dataset", "model", "settings")
 
 
 def step_class(name: str) -> type[WizardStep]:
@@ -80,15 +82,26 @@ class WizardScreen(WorkbenchScreen):
         elif event.work == "end-path":
             self.workbench.go("home")
         elif event.work == "start-training":
-            self.change(**event.result)
-            if self.draft.step == "train":
-                await self._show_step()
+            await self._take_run(event.result)
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """Let the step look first at what it started from here."""
-        if event.work == "start-training" and self.step is not None:
+        """Let the step that started training look first, if it is still the one that is open."""
+        if event.work == "start-training" and self.step is not None and self.step.NAME == "train":
             return self.step.take_failure(event)
         return False
+
+    async def _take_run(self, started: Draft) -> None:
+        """Note the run that was started, unless something else was chosen meanwhile."""
+        if any(getattr(self.draft, each) != getattr(started, each) for each in _TRAINED_ON):
+            self._kept = None  # whoever started it kept the draft that it knew
+            self._keep_soon()
+            self.app.notify(
+                "Training was started with what was chosen before; Runs has it.", severity="warning"
+            )
+            return
+        self.change(run=started.run, adapter=started.adapter)
+        if self.draft.step == "train":
+            await self._show_step()
 
     def conceal(self) -> None:
         """Let the step that is open mask what it shows."""

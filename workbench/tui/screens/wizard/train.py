@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,6 +21,7 @@ from workbench.tui import work
 from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class TrainStep(WizardStep):
             yield Plain("Reading what was chosen…", id="train-plan")
             with Horizontal(id="train-name-row"):
                 yield Plain("Name of the adapter:")
-                yield Input(id="train-name", max_length=100)
+                yield TextInput(id="train-name", max_length=100)
             yield Plain("", id="train-said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Start", id="train-start", variant="primary", disabled=True)
@@ -237,8 +238,8 @@ class TrainStep(WizardStep):
             self.app.notify("Review opens when training has finished.")
 
 
-def start_run(session: Session, draft: Draft, name: str) -> dict[str, Any]:
-    """Start the run that a draft describes; return what changes in the draft, which is kept.
+def start_run(session: Session, draft: Draft, name: str) -> Draft:
+    """Start the run that a draft describes; return the draft with it, which is kept.
 
     Raises:
         WorkbenchError: As `start_training` and the recipe say.
@@ -250,10 +251,10 @@ def start_run(session: Session, draft: Draft, name: str) -> dict[str, Any]:
         vault, model=draft.model, dataset=draft.dataset, adapter=name,
         recipe=recipe_of(session.tour, draft),
     )  # fmt: skip
-    changes = {"run": started.run_id, "adapter": name}
     # Kept at once: the terminal may be closed before the screen hears of it.
-    keep_draft(vault, draft.with_changes(**changes))
-    return changes
+    with_run = draft.with_changes(run=started.run_id, adapter=name)
+    keep_draft(vault, with_run)
+    return with_run
 
 
 def recipe_of(tour: Tour | None, draft: Draft) -> Recipe:
