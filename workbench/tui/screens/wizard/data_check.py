@@ -11,9 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, TabbedContent, TabPane
 
-from workbench.text import printable
-from workbench.tui.data_words import KINDS, identifiers, rejected
 from workbench.tui.modals.questions import ConfirmModal
+from workbench.tui.screens.wizard import data_report
 from workbench.tui.screens.wizard.data_fields import ColumnChoice, ReadingChanged
 from workbench.tui.screens.wizard.data_stage import Stage, told
 from workbench.tui.screens.wizard.data_work import (
@@ -30,7 +29,6 @@ from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.progress import progress_text
 from workbench.tui.widgets.records import RecordView
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
-from workbench.wording import count
 
 
 class CheckStage(Stage):
@@ -125,10 +123,10 @@ class CheckStage(Stage):
         self._looked = looked
         seen = looked.peek
         self.say(self.said, kind="muted")
-        self.query_one("#found", Plain).show(_found(looked))
+        self.query_one("#found", Plain).show(data_report.found(looked))
         self.query_one(ColumnChoice).show(reading_of(self.step.draft), looked)
-        self.query_one("#findings", Plain).show(_findings(looked))
-        self.query_one("#about-lengths", Plain).show(_about_lengths(looked))
+        self.query_one("#findings", Plain).show(data_report.findings(looked))
+        self.query_one("#about-lengths", Plain).show(data_report.about_lengths(looked))
         self.show_preview(looked.preview)
         name = self.query_one("#name", Input)
         if not name.value:
@@ -137,12 +135,14 @@ class CheckStage(Stage):
             name.value = wanted if free else proposed_name(self.step.draft.files, looked.names)
         go = self.query_one("#go", Button)
         go.disabled = not seen.taken
-        if not seen.kind:
-            self.open_view("columns")
-        elif go.disabled:
+        if seen.kind and go.disabled:
             self.say("None of the records looked at can be taken. Are these the right columns?")
-        elif self.focused_here in {None, self.query_one("#back")}:
-            go.focus()
+        # Whoever is busy with a field stays there.
+        if self.focused_here in {None, self.query_one("#back")}:
+            if go.disabled:
+                self.open_view("columns")
+            else:
+                go.focus()
 
     @property
     def focused_here(self) -> Any:
@@ -266,51 +266,3 @@ class CheckStage(Stage):
 
 def _percent(share: float) -> str:
     return f"{100 * share:.4g}"
-
-
-def _found(looked: Looked) -> str:
-    seen = looked.peek
-    told = count(len(seen.files), "file")
-    if len(seen.files) == 1:
-        told = printable(seen.files[0].name, limit=24)
-    if not seen.kind:
-        return f"{told}: not clear yet what the records are."
-    part = "" if seen.whole else "the first "
-    return (
-        f"{told}: {KINDS[seen.kind]}. Of {part}{count(seen.looked, 'record')}, "
-        f"{count(seen.taken)} can be taken."
-    )
-
-
-def _findings(looked: Looked) -> str:
-    seen = looked.peek
-    if not seen.kind:
-        fault = told(seen.fault) if seen.fault is not None else ""
-        if seen.fault is not None and seen.fault.code == "mixed_kinds":
-            return f"{seen.fault.message} Import it as a dataset of its own."
-        named = ", ".join(printable(name, limit=30) for name in seen.headings[:20])
-        return f"{fault}\n\nThe file has: {named}."
-    lines = []
-    if seen.duplicates:
-        verb = "repeats" if seen.duplicates == 1 else "repeat"
-        lines.append(f"{count(seen.duplicates)} {verb} an earlier record.")
-    if seen.rejected_by_code:
-        lines.append("Cannot be taken:")
-        lines += [f"  {count(n)} × {rejected(code)}" for code, n in seen.rejected_by_code.items()]
-    if seen.sensitive:
-        lines.append(f"Likely identifiers: {identifiers(seen.sensitive)}.")
-    if not lines:
-        lines.append("Nothing is amiss with them.")
-    if not seen.whole:
-        lines.append("Only the beginning was looked at; sealing reads everything.")
-    return "\n".join(lines)
-
-
-def _about_lengths(looked: Looked) -> str:
-    preview = looked.preview
-    if not preview.lengths:
-        return "" if preview.fault is None else told(preview.fault)
-    return (
-        f"Lengths in tokens, as {preview.model} counts them (about four characters each). The "
-        "longest record sets how much memory training takes; you choose that limit in step Fit."
-    )
