@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from textual import events, on
@@ -48,8 +47,7 @@ class WorkbenchApp(App[int]):
     """
 
     TITLE = "QLoRA Workbench"
-    # The frame's rules, then those of each screen, a file each.
-    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).parent.glob("styles/*.tcss"))]
+    CSS_PATH: ClassVar = ["styles.tcss"]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [

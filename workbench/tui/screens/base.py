@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
@@ -36,6 +37,9 @@ class WorkbenchScreen(Screen[None]):
     command palette and F1 show.
     """
 
+    # The rules of all places, a file each, read when the first of them opens. The door needs only
+    # the frame's own, for nobody should wait for the rest there.
+    CSS_PATH: ClassVar = sorted(Path(__file__).parents[1].glob("styles/*.tcss"))
     PLACE: ClassVar[str] = "home"
     TOUR: ClassVar[str] = ""
     # A `screen-` help page of its own, where it differs from the place's.

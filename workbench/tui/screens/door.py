@@ -25,6 +25,7 @@ class UnlockScreen(WorkbenchScreen):
     """Asks for the passphrase; the recovery key opens too."""
 
     HELP_PAGE = "unlock"
+    CSS_PATH: ClassVar = []
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit_here", "Quit", id="unlock.quit", tooltip="Leave the workbench"),
     ]
@@ -128,6 +129,7 @@ class WelcomeScreen(WorkbenchScreen):
     """The first start: choose a passphrase, see how strong it is."""
 
     HELP_PAGE = "welcome"
+    CSS_PATH: ClassVar = []
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit_here", "Quit", id="welcome.quit", tooltip="Leave the workbench"),
     ]
@@ -218,6 +220,7 @@ class RecoveryScreen(WorkbenchScreen):
     """Shows the recovery key once, and goes on when a part of it was typed back."""
 
     HELP_PAGE = "welcome"
+    CSS_PATH: ClassVar = []
     # There is no way around: without this key a forgotten passphrase is the end of the data.
     LEADS_ON = False
     BINDINGS: ClassVar[list[BindingType]] = [
