@@ -138,7 +138,11 @@ class CheckStage(Stage):
         go = self.query_one("#go", Button)
         go.disabled = not seen.taken
         if not seen.kind:
-            self.open_view("columns")
+            # Not for whoever chooses columns already: the focus stays on the one just chosen.
+            if self.focused_here in {None, self.query_one("#back")}:
+                self.open_view("columns")
+        elif not seen.looked:
+            self.say("There is no record in what was read: a header alone? Choose other files.")
         elif go.disabled:
             self.say("None of the records looked at can be taken. Are these the right columns?")
         elif self.focused_here in {None, self.query_one("#back")}:
@@ -299,7 +303,7 @@ def _findings(looked: Looked) -> str:
         lines += [f"  {count(n)} × {rejected(code)}" for code, n in seen.rejected_by_code.items()]
     if seen.sensitive:
         lines.append(f"Likely identifiers: {identifiers(seen.sensitive)}.")
-    if not lines:
+    if not lines and seen.looked:
         lines.append("Nothing is amiss with them.")
     if not seen.whole:
         lines.append("Only the beginning was looked at; sealing reads everything.")
