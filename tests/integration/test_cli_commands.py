@@ -106,7 +106,12 @@ def test_a_refusal_says_what_to_do_next(shell: Shell, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(errno.ENOSPC, (5, "disk_full")), (errno.EROFS, (3, "no_access")), (errno.EIO, (70, None))],
+    [
+        (errno.ENOSPC, (5, "disk_full")),
+        (errno.EROFS, (3, "no_access")),
+        (errno.EIO, (3, "gone")),
+        (errno.EBADF, (70, None)),
+    ],
 )
 def test_what_the_system_refuses_has_its_own_exit_code(
     number: int, expected: tuple[int, str | None], capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -79,22 +80,17 @@ def test_from_welcome_to_an_exported_adapter(terminal: Terminal, tmp_path: Path)
     terminal.type(str(sample(tmp_path)))
     terminal.press("Enter")
     terminal.wait("columns instruction, input, output")
-    terminal.press("C-n")
-    terminal.wait("Seal the records")
-    terminal.press("C-n")
-    terminal.wait("On to the model", 60)
-    terminal.press("C-n")
-    check("5-model", terminal.wait("Use this model.*"), tmp_path)
-    terminal.press("C-n")
-    terminal.wait("Go with what fits best", 60)
-    terminal.press("C-n")
-    terminal.wait("Name of the adapter")
+    terminal.go("C-n", "Seal the records")
+    terminal.go("C-n", "On to the model")
+    check("5-model", terminal.go("C-n", "Use this model"), tmp_path)
+    terminal.go("C-n", "Go with what fits best")
+    terminal.go("C-n", "Name of the adapter")
     terminal.press("C-n")
     terminal.wait("is in the library", 300)
     terminal.press("C-n")
     terminal.wait("Compare again", 180)
-    terminal.press("C-n")
-    terminal.wait("Finish")
+    terminal.go("C-n", "Finish")
+    check("7-keep", terminal.wait("are free there"), tmp_path)
     export(terminal, tmp_path / "taken-out")
     terminal.press("C-n")
     check("9-home-again", terminal.wait("Open Playground"), tmp_path)
@@ -102,11 +98,10 @@ def test_from_welcome_to_an_exported_adapter(terminal: Terminal, tmp_path: Path)
     names = {path.name for path in (tmp_path / "taken-out").iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "MANIFEST.json"} <= names
     terminal.press("C-q")
-    for _ in range(50):
-        if terminal.is_over():
-            return
-        terminal.press()
-    raise AssertionError("the workbench did not end")
+    deadline = time.monotonic() + 15
+    while not terminal.is_over():
+        assert time.monotonic() < deadline, "the workbench did not end"
+        time.sleep(0.2)
 
 
 def export(terminal: Terminal, folder: Path) -> None:

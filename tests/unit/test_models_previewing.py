@@ -41,6 +41,8 @@ def test_pieces_make_up_the_text_and_tell_what_is_learnt(tmp_path: Path) -> None
         (item.tokens, item.counted) for item in (chat, text)
     ]
     assert not any(item.pieces for item in lengths)
+    mixed = render(folder, ["Only text.", "Only text."], whole=1)
+    assert [bool(item.pieces) for item in mixed] == [True, False]
 
 
 def test_each_record_is_judged_alone(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     secret = root / "secret.txt"
     secret.write_text("not yours")
     paths = [str(secret), str(folder / "tokenizer.json")]
-    request = {"samples": ["Some text."], "whole": True, "paths": paths}
+    request = {"samples": ["Some text."], "whole": 1, "paths": paths}
     done = subprocess.run(
         [sys.executable, "-I", "-c", _CHILD, str(folder)],
         input=json.dumps(request).encode(),

@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, NoReturn
 
 from workbench.cli import (
@@ -140,6 +139,16 @@ def _place(error: BaseException) -> str:
     return f"{trace.tb_frame.f_globals.get('__name__', 'unknown')}:{trace.tb_lineno}"
 
 
+class _Version(argparse.Action):
+    """Prints the version; reading it loads a good deal, so only who asks for it waits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"workbench {version('qlora-workbench')}")
+        parser.exit()
+
+
 def _parser() -> Parser:
     everywhere = _common_options(argparse.SUPPRESS)
     parser = Parser(
@@ -149,7 +158,7 @@ def _parser() -> Parser:
         parents=[_common_options(None)],
     )
     parser.add_argument(
-        "--version", action="version", version=f"workbench {version('qlora-workbench')}"
+        "--version", action=_Version, nargs=0, help="show program's version number and exit"
     )
     parser.set_defaults(handler=guide.show_start)
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)

@@ -25,7 +25,7 @@ class Draft:
 
     Attributes:
         step: The step that is open: data, model, fit, train, review or keep.
-        files: Paths of the files to import, while no dataset was made of them.
+        files: Paths of the files to import, or of those that the dataset was made of.
         reading: How they are to be read: kind, mapping and the like, as the import takes them.
         dataset: Object id of the sealed dataset.
         model: Object id of the base model.

@@ -27,11 +27,18 @@ _Mark = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class _Known:
-    """A run as it was last read; `mark` tells whether its events are still the same."""
+    """A run as it was last read.
+
+    Attributes:
+        mark: Tells whether its events are still the same.
+        told: What the events told up to `offset`.
+        state: The same, with what the lock and the control file tell.
+    """
 
     mark: _Mark | None
     told: RunState
     state: RunState
+    offset: int = 0
 
 
 class RunIndex:
@@ -68,12 +75,12 @@ class RunIndex:
                 return known
             folder = JobFolder(path)
             alive = folder.is_alive()
-            told = known.told if known is not None and known.mark == mark else glance(folder)
+            told, offset = _read(folder, known, mark)
             state = settle(told, folder, alive=alive)
         except (WorkbenchError, OSError) as error:
             return self._unreadable(path, error, known)
         same = known is not None and known.state == state
-        return _Known(mark, told, known.state if known is not None and same else state)
+        return _Known(mark, told, known.state if known is not None and same else state, offset)
 
     def _unreadable(self, path: Path, error: Exception, known: _Known | None) -> _Known | None:
         if not path.is_dir() or path.is_symlink():  # removed since the folder was read
@@ -85,8 +92,27 @@ class RunIndex:
         return _Known(_mark(path / "events.jsonl"), state, state)
 
 
-def glance(folder: JobFolder) -> RunState:
-    """Return what both ends of a run's events tell; the curve between them is left out.
+def _read(folder: JobFolder, known: _Known | None, mark: _Mark | None) -> tuple[RunState, int]:
+    """Return what the events tell, and how far they were read."""
+    if known is None or known.state.state == "damaged" or mark is None:
+        return glance(folder)
+    if known.mark == mark:
+        return known.told, known.offset
+    inode, size, _ = mark
+    grown = size - known.offset
+    if known.mark is None or known.mark[0] != inode or not 0 <= grown <= _TAILS_BYTES[-1]:
+        return glance(folder)
+    with folder.events_file.open("rb", buffering=0) as file:
+        file.seek(known.offset)
+        data = file.read(grown)
+    whole = data[: data.rfind(b"\n") + 1]
+    return fold_all(known.told, decode_events(whole)), known.offset + len(whole)
+
+
+def glance(folder: JobFolder) -> tuple[RunState, int]:
+    """Return what both ends of a run's events tell, and where the last whole line ends.
+
+    The curve between the ends is left out.
 
     Raises:
         NotFound, BadInput, Refused: As `JobFolder.spec` and the events' reader do.
@@ -95,25 +121,31 @@ def glance(folder: JobFolder) -> RunState:
     try:
         with folder.events_file.open("rb", buffering=0) as file:
             for tail in _TAILS_BYTES:
-                state = fold_all(before, _both_ends(file, tail))
+                events, offset = _both_ends(file, tail)
+                state = fold_all(before, events)
                 if state.state in FINAL_TYPES:
                     break
     except FileNotFoundError:
         if not folder.path.exists():
             raise NotFound("The run was removed.", code="run_gone") from None
-        return before
-    return state
+        return before, 0
+    return state, offset
 
 
-def _both_ends(file: FileIO, tail: int) -> list[Event]:
+def _both_ends(file: FileIO, tail: int) -> tuple[list[Event], int]:
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
-    if size <= _HEAD_BYTES + tail:
-        return decode_events(file.read(size))
-    head = decode_events(file.read(_HEAD_BYTES))
-    file.seek(size - tail)
-    # The tail's first line begins somewhere before.
-    return head + decode_events(file.read(tail).partition(b"\n")[2])
+    events: list[Event] = []
+    if size > _HEAD_BYTES + tail:
+        events = decode_events(file.read(_HEAD_BYTES))
+        file.seek(size - tail)
+        data = file.read(tail)
+        start = size - tail + data.find(b"\n") + 1  # its first line begins somewhere before
+        data = data[start - (size - tail) :]
+    else:
+        start, data = 0, file.read(size)
+    whole = data[: data.rfind(b"\n") + 1]
+    return events + decode_events(whole), start + len(whole)
 
 
 def _mark(path: Path) -> _Mark | None:

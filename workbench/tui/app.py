@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
-from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.reactive import reactive
+from textual.screen import Screen
 
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
@@ -24,10 +24,11 @@ from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.session import Session
+from workbench.tui.session import Locked, Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
 from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
+from workbench.tui.work import WorkFailed
 
 _IDLE_CHECK_SECONDS = 5.0
 _WARNED_SECONDS = 30.0
@@ -46,15 +47,14 @@ class WorkbenchApp(App[int]):
     """
 
     TITLE = "QLoRA Workbench"
-    # The frame's rules, then those of each screen, a file each.
-    CSS_PATH: ClassVar = ["styles.tcss", *sorted(Path(__file__).parent.glob("styles/*.tcss"))]
+    CSS_PATH: ClassVar = ["styles.tcss"]
     COMMANDS: ClassVar = {WorkbenchCommands}
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help_here", "Help", id="app.help", tooltip="Explain this screen"),
         Binding("f2", "places", "Go to", id="app.places", tooltip="List the places to go to"),
         Binding(
-            "ctrl+p", "command_palette", "Commands", id="app.commands",
+            "ctrl+p", "command_palette", "More", id="app.commands",
             tooltip="Find and run any command",
         ),
         Binding(
@@ -160,12 +160,18 @@ class WorkbenchApp(App[int]):
             if name:
                 self.go(name)
 
-        if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
+        if self.leads_on(self.screen) and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
+
+    def leads_on(self, screen: Screen[Any]) -> bool:
+        """Whether one may go to the places from `screen`: the vault is open, nothing is due."""
+        return self.session.is_open and getattr(screen, "LEADS_ON", True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what a closed door leaves nothing to do for."""
-        if action in ("places", "lock"):
+        if action == "places":
+            return self.leads_on(self.screen)
+        if action == "lock":
             return self.session.is_open
         return super().check_action(action, parameters)
 
@@ -209,6 +215,12 @@ class WorkbenchApp(App[int]):
         if isinstance(event, events.InputEvent):
             self._last_key = time.monotonic()
         await super().on_event(event)
+
+    @on(WorkFailed)
+    def _tell_unkept(self, event: WorkFailed) -> None:
+        if event.work == "keep-draft" and not isinstance(event.error, Locked):
+            said = f"Your choices could not be kept: {event.error.message}"
+            self.notify(said, severity="warning")
 
     # Runs
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workbench.runs.drafts import Draft
-from workbench.runs.listing import list_runs
+from workbench.runs.index import RunIndex
 from workbench.runs.state import RunState
 from workbench.wording import count, duration
 
@@ -71,7 +71,7 @@ def look(vault: Vault) -> Overview:
             for kind in kinds
         },
         by_id={entry.object_id: entry.name for entry in entries if entry.kind in kinds},
-        runs=tuple(run for run in list_runs(vault.home) if run.kind in ("train", "")),
+        runs=tuple(run for run in RunIndex(vault.home).refresh() if run.kind in ("train", "")),
         draft=drafts[0] if drafts and drafts[0] != Draft() else None,
     )
 

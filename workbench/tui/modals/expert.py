@@ -16,6 +16,7 @@ from workbench.errors import UsageError
 from workbench.recipe import FIELDS, Field, Recipe, RecipeError, parse, parse_size
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import size
 
 _LABEL = 18
@@ -77,7 +78,7 @@ class ExpertModal(ModalScreen[Recipe | None]):
                 yield Choice(field.key, field.key, stops, value=text or default, label_width=_LABEL)
             else:
                 yield Plain(field.key)
-                yield Input(text, placeholder=default, id=field.key, max_length=200)
+                yield TextInput(text, placeholder=default, id=field.key, max_length=200)
             yield Plain("", classes="mark", id=f"{field.key}-mark")
 
     # What is wrong

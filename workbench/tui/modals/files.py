@@ -21,6 +21,7 @@ from textual_fspicker.safe_tests import is_dir, is_file
 
 from workbench.text import printable
 from workbench.tui.widgets.plain import shown
+from workbench.wording import size
 
 
 class _Entry(DirectoryEntry):
@@ -33,7 +34,7 @@ class _Entry(DirectoryEntry):
     @staticmethod
     def _size(location: Path) -> str:
         try:
-            return str(location.stat().st_size)
+            return "" if is_dir(location) else size(location.stat().st_size)
         except OSError:
             return "?"
 
@@ -83,6 +84,10 @@ class FilesModal(FileOpen):
                 tooltip="Show or hide files whose names begin with a dot"),
         Binding("escape", "close", "Cancel", id="files.close", tooltip="Choose no files"),
     ]  # fmt: skip
+    DEFAULT_CSS = """
+    FilesModal Dialog { width: 96%; max-width: 100; height: 90%; border: round $primary; }
+    FilesModal InputBar { padding: 0 1; }
+    """
     ERROR_PERMISSION_ERROR = "This folder cannot be read"
 
     def __init__(self, location: Path, title: str, *, filters: Filters | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
@@ -36,10 +37,15 @@ class WorkbenchScreen(Screen[None]):
     command palette and F1 show.
     """
 
+    # The rules of all places, a file each, read when the first of them opens. The door needs only
+    # the frame's own, for nobody should wait for the rest there.
+    CSS_PATH: ClassVar = sorted(Path(__file__).parents[1].glob("styles/*.tcss"))
     PLACE: ClassVar[str] = "home"
     TOUR: ClassVar[str] = ""
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
+    # Whether one may go to other places from here, with F2 or the palette.
+    LEADS_ON: ClassVar[bool] = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-tall"), (40, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -97,7 +103,6 @@ class WorkbenchScreen(Screen[None]):
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
-        # The vault was locked under the work: the door asks for the passphrase already.
         if not isinstance(event.error, Locked) and not self.take_failure(event):
             self.show_error(event.error)
 
@@ -109,8 +114,9 @@ class WorkbenchScreen(Screen[None]):
         return False
 
     def show_error(self, error: WorkbenchError) -> None:
-        """Tell an error and what to do about it."""
-        self.app.push_screen(MessageModal.of_error(error))
+        """Tell an error and what to do about it; of a locked vault the door tells already."""
+        if not isinstance(error, Locked):
+            self.app.push_screen(MessageModal.of_error(error))
 
     def on_resize(self) -> None:
         """Keep the notice for small terminals current; the stylesheet decides when it shows."""

@@ -44,7 +44,7 @@ class RunPanel(Container, can_focus=True):
                 tooltip="Go on from the last checkpoint"),
         Binding("k", "steer('checkpoint')", "Checkpoint", id="run.checkpoint", show=False,
                 tooltip="Seal a checkpoint now and go on"),
-        Binding("s", "stop", "Stop", id="run.stop",
+        Binding("s", "stop", "Stop", id="run.stop", show=False,
                 tooltip="End the run for good and keep what it has learnt"),
         Binding("v", "next_view", "View", id="run.next_view", show=False,
                 tooltip="Show the next view: curve, memory, log, air gap"),
@@ -194,10 +194,12 @@ class RunPanel(Container, can_focus=True):
     # Views
 
     def action_view(self, name: str) -> None:
-        """Show one view of the monitor."""
-        self.query_one(RunMonitor).view = next(view for view in VIEWS if view == name)
+        """Show one view of the monitor; the arrow keys scroll the log."""
+        monitor = self.query_one(RunMonitor)
+        monitor.view = next(view for view in VIEWS if view == name)
+        (monitor.query_one("#run-log") if name == "log" else self).focus()
 
     def action_next_view(self) -> None:
         """Show the view after this one."""
-        monitor = self.query_one(RunMonitor)
-        monitor.view = VIEWS[(VIEWS.index(monitor.view) + 1) % len(VIEWS)]
+        at = VIEWS.index(self.query_one(RunMonitor).view)
+        self.action_view(VIEWS[(at + 1) % len(VIEWS)])

@@ -37,9 +37,7 @@ def progress_line(state: RunState, width: int) -> Content:
         right += f", {duration(state.eta_seconds)} left"
     room = max(0, width - len(left) - len(right))
     done = int(share * room)
-    return Content.assemble(
-        left, ("█" * done, "$primary"), ("░" * (room - done), "$text-muted"), right
-    )
+    return Content.assemble(left, ("█" * done, "$primary"), ("░" * (room - done), "$panel"), right)
 
 
 def _not_counted(state: RunState) -> str:
@@ -65,7 +63,7 @@ def figures(state: RunState, width: int) -> Content:
         room = max(1, width - _LABEL - 1)
         lines.append(
             Content.assemble(
-                (f"{label:<{_LABEL}} ", "$text-muted"), printable(value, limit=room).rjust(room)
+                (f"{label:<{_LABEL}} ", "$secondary"), printable(value, limit=room).rjust(room)
             )
         )
     return Content("\n").join(lines)
@@ -79,7 +77,7 @@ def memory_bars(state: RunState, width: int) -> Content:
     }
     lines = [Content.styled("Memory of the job", "bold")]
     if not told:
-        lines.append(Content.styled("Told after the first step.", "$text-muted"))
+        lines.append(Content.styled("Told after the first step.", "$secondary"))
     bar = max(4, min(_WIDEST_BAR, width - _MEMORY_LABEL - _MEMORY_VALUE - 1))
     scale = max([predicted, *told.values()], default=1) or 1
     line = min(bar - 1, round(predicted / scale * (bar - 1))) if predicted else -1
@@ -94,25 +92,25 @@ def memory_bars(state: RunState, width: int) -> Content:
         verdict = "More than predicted." if over else "Less than predicted."
         if abs(share - 1) <= _NEAR:
             verdict = "About what was predicted."
-        lines.append(Content.styled(verdict, "$warning" if over else "$text-muted"))
+        lines.append(Content.styled(verdict, "$warning" if over else "$secondary"))
     return Content("\n").join(lines)
 
 
 def _bar_line(label: str, cells: list[str], width: int, line: int, value: str) -> Content:
     full, empty = "".join(cells), "░" * (width - len(cells))
-    bar = [(full, "$primary"), (empty, "$text-muted")]
+    bar = [(full, "$primary"), (empty, "$panel")]
     if 0 <= line < width:
         before, after = (full + empty)[:line], (full + empty)[line + 1 :]
         cut = max(0, len(full) - line - 1)
         bar = [
             (before[: len(full)], "$primary"),
-            (before[len(full) :], "$text-muted"),
+            (before[len(full) :], "$panel"),
             ("│", "bold $warning"),
             (after[:cut], "$primary"),
-            (after[cut:], "$text-muted"),
+            (after[cut:], "$panel"),
         ]
     return Content.assemble(
-        (f"{label:<{_MEMORY_LABEL}}", "$text-muted"),
+        (f"{label:<{_MEMORY_LABEL}}", "$secondary"),
         *bar,
         value.rjust(_MEMORY_VALUE + 1),
     )

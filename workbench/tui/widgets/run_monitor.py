@@ -37,11 +37,11 @@ View = Literal["chart", "memory", "log", "air"]
 VIEWS: tuple[View, ...] = get_args(View)
 _TITLES = {"chart": "Curve", "memory": "Memory", "log": "Log", "air": "Air gap"}
 _KEPT_LINES = 500
-# A curve that is drawn more often than this looks the same and costs keys their answer.
-_DRAW_SECONDS = 0.4
+# Figures and curves that change more often cannot be read, and cost keys their answer.
+_PAINT_SECONDS, _DRAW_SECONDS = 0.2, 0.6
 # Columns of the figures and rows of the log, on a small and on a large terminal.
-_SIDE, _LARGE_SIDE = 30, 44
-_LOG, _LARGE_LOG = 3, 8
+_SIDE, _LARGE_SIDE = 31, 50
+_LOG, _LARGE_LOG = 3, 6
 
 
 class RunMonitor(Vertical):
@@ -55,8 +55,9 @@ class RunMonitor(Vertical):
         self._teller = EventTeller()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._told = ""
-        self._drawn = 0.0
-        self._will_draw = False
+        self._painted = self._drawn = 0.0
+        self._will_paint = False
+        self._curve: object = None
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="run-head"):
@@ -88,17 +89,14 @@ class RunMonitor(Vertical):
     def show(self, state: RunState) -> None:
         """Show where the run stands."""
         before, self.state = self.state, state
-        self.query_one("#run-state", Static).update(
-            Content.styled(printable(state_words(state)), f"bold {state_colour(state)}"),
-            layout=False,
-        )
-        self._fill_bars()
         if before is None or before.protection != state.protection:
             lines = layer_lines(state.protection)
             self.query_one("#run-layers", Plain).show("\n".join(lines) or "Not told yet.")
         self._say()
-        if before is None or _curve(before) != _curve(state) or before.is_over != state.is_over:
-            self._draw_soon()
+        if before is None or before.state != state.state:
+            self._paint()
+        else:
+            self._paint_soon()
 
     def add(self, told: Iterable[Event]) -> None:
         """Add new events to the log."""
@@ -143,21 +141,38 @@ class RunMonitor(Vertical):
         if following:
             place.scroll_end(animate=False)
 
-    # The curve
+    # Painting
 
-    def _draw_soon(self) -> None:
-        wait = self._drawn + _DRAW_SECONDS - time.monotonic()
+    def _paint_soon(self) -> None:
+        wait = self._painted + _PAINT_SECONDS - time.monotonic()
         if wait <= 0:
+            self._paint()
+        elif not self._will_paint:
+            self._will_paint = True
+            self.set_timer(wait, self._paint)
+
+    def _paint(self) -> None:
+        self._will_paint = False
+        self._painted = time.monotonic()
+        state = self.state
+        if state is None or not self.query("#run-log"):  # lost or closed since this was asked for
+            return
+        words = Content.styled(printable(state_words(state)), f"bold {state_colour(state)}")
+        self.query_one("#run-state", Static).update(words, layout=False)
+        self._fill_bars()
+        curve = state.curve, state.evaluations, state.steps
+        due = self._drawn + _DRAW_SECONDS <= time.monotonic() or state.is_over
+        if curve != self._curve and due:
+            self._curve = curve
             self._draw()
-        elif not self._will_draw:
-            self._will_draw = True
-            self.set_timer(wait, self._draw)
+        elif curve != self._curve:
+            self._paint_soon()
 
     def _draw(self) -> None:
-        self._will_draw = False
         self._drawn = time.monotonic()
-        chart = self.query_one(LossChart)
-        if self.state is not None and chart.size.width:
+        # None: the run was lost, or the screen closed, since this was asked for.
+        chart = next(iter(self.query(LossChart)), None)
+        if chart is not None and chart.size.width and self.state is not None:
             chart.draw(self.state)
 
     # Views
@@ -199,10 +214,8 @@ class RunMonitor(Vertical):
         self._arrange()
 
     def _refill(self) -> None:
+        if not self.query("#run-log"):
+            return
         self._fill_bars()
         self._draw()
         self.query_one("#run-log", VerticalScroll).scroll_end(animate=False)
-
-
-def _curve(state: RunState) -> tuple[object, ...]:
-    return state.curve, state.evaluations, state.steps

@@ -233,7 +233,8 @@ def layer_lines(protection: Mapping[str, Any]) -> list[str]:
     for name, told in protection.items():
         facts = told if isinstance(told, Mapping) else {}
         state = _LAYER_STATES.get(str(facts.get("state")), "? unknown")
-        detail = str(facts.get("detail") or "")
+        # Why a layer is missing matters here; how one was had stands in the run's record.
+        detail = "" if facts.get("state") == "active" else str(facts.get("detail") or "")
         about = LAYERS.get(str(name), str(name).replace("_", " "))
         lines.append(f"{state:<12} {about}" + (f" ({detail})" if detail else ""))
     return lines

@@ -11,9 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, TabbedContent, TabPane
 
-from workbench.text import printable
-from workbench.tui.data_words import KINDS, identifiers, rejected
 from workbench.tui.modals.questions import ConfirmModal
+from workbench.tui.screens.wizard import data_report
 from workbench.tui.screens.wizard.data_fields import ColumnChoice, ReadingChanged
 from workbench.tui.screens.wizard.data_stage import Stage, told
 from workbench.tui.screens.wizard.data_work import (
@@ -23,11 +22,14 @@ from workbench.tui.screens.wizard.data_work import (
     proposed_name,
     reading_of,
 )
+from workbench.tui.stopping import StopFlag
+from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.progress import progress_text
 from workbench.tui.widgets.records import RecordView
+from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
-from workbench.wording import count, duration, size
 
 
 class CheckStage(Stage):
@@ -64,19 +66,21 @@ class CheckStage(Stage):
         with Vertical():
             with Horizontal(classes="row"):
                 yield Plain("Name")
-                yield Input(id="name", max_length=100)
+                yield TextInput(id="name", max_length=100)
             with Horizontal(classes="row"):
                 yield Plain("Held out to watch training, %")
-                yield Input(_percent(splits.get("validation", 0)), id="validation", max_length=4)
+                yield TextInput(
+                    _percent(splits.get("validation", 0)), id="validation", max_length=4
+                )
             with Horizontal(classes="row"):
                 yield Plain("Held out to judge the result, %")
-                yield Input(_percent(splits.get("test", 0)), id="test", max_length=4)
-            yield Checkbox(
+                yield TextInput(_percent(splits.get("test", 0)), id="test", max_length=4)
+            yield Check(
                 "Leave out records that repeat an earlier one",
                 reading["dedupe"] == "exact",
                 id="dedupe",
             )
-            yield Checkbox(
+            yield Check(
                 shown("Mask likely identifiers: ann@example.org becomes [EMAIL]"),
                 reading["redact"] == "mask",
                 id="redact",
@@ -91,6 +95,7 @@ class CheckStage(Stage):
         """Look at the files."""
         self._looked: Looked | None = None
         self._importing = False
+        self._flag = StopFlag()
         self._began = 0.0
         self.query_one("#stop").display = False
         self.query_one("#back", Button).focus()
@@ -121,10 +126,10 @@ class CheckStage(Stage):
         self._looked = looked
         seen = looked.peek
         self.say(self.said, kind="muted")
-        self.query_one("#found", Plain).show(_found(looked))
+        self.query_one("#found", Plain).show(data_report.found(looked))
         self.query_one(ColumnChoice).show(reading_of(self.step.draft), looked)
-        self.query_one("#findings", Plain).show(_findings(looked))
-        self.query_one("#about-lengths", Plain).show(_about_lengths(looked))
+        self.query_one("#findings", Plain).show(data_report.findings(looked))
+        self.query_one("#about-lengths", Plain).show(data_report.about_lengths(looked))
         self.show_preview(looked.preview)
         name = self.query_one("#name", Input)
         if not name.value:
@@ -133,12 +138,14 @@ class CheckStage(Stage):
             name.value = wanted if free else proposed_name(self.step.draft.files, looked.names)
         go = self.query_one("#go", Button)
         go.disabled = not seen.taken
-        if not seen.kind:
-            self.open_view("columns")
-        elif go.disabled:
+        if seen.kind and go.disabled:
             self.say("None of the records looked at can be taken. Are these the right columns?")
-        elif self.focused_here in {None, self.query_one("#back")}:
-            go.focus()
+        # Whoever is busy with a field stays there.
+        if self.focused_here in {None, self.query_one("#back")}:
+            if go.disabled:
+                self.open_view("columns")
+            else:
+                go.focus()
 
     @property
     def focused_here(self) -> Any:
@@ -149,7 +156,8 @@ class CheckStage(Stage):
     def failed(self, event: WorkFailed) -> None:
         """Say what went wrong, and put the focus where it can be mended."""
         self._show_importing(False)
-        self.say(told(event.error))
+        stopped = event.error.code == "stopped"
+        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error))
         if event.work == "look":
             self.query_one("#found", Plain).show("The files cannot be read.")
             self.query_one("#back", Button).focus()
@@ -170,7 +178,7 @@ class CheckStage(Stage):
 
     @on(Checkbox.Changed)
     def _tick(self) -> None:
-        dedupe, redact = (self.query_one(name, Checkbox).value for name in ("#dedupe", "#redact"))
+        dedupe, redact = (self.query_one(name, Check).value for name in ("#dedupe", "#redact"))
         before = reading_of(self.step.draft)
         self._change(dedupe="exact" if dedupe else "off", redact="mask" if redact else "none")
         if (before["redact"] == "mask") != redact:
@@ -213,7 +221,9 @@ class CheckStage(Stage):
         draft = self.step.draft
         self._show_importing(True)
         self.say("Reading…", kind="muted")
-        self.begin("import", lambda tell: bring_in(self.step.session.vault, draft, tell))
+        flag = self._flag = StopFlag()
+        vault = self.step.session.vault
+        self.begin("import", lambda tell: bring_in(vault, draft, flag.heeding(tell)))
 
     def _show_importing(self, on: bool) -> None:
         self._importing = on
@@ -230,9 +240,9 @@ class CheckStage(Stage):
     @on(WorkProgressed)
     def _progressed(self, event: WorkProgressed) -> None:
         event.stop()
-        if self._importing and event.work == "import":
-            self.say(progress_line(event.done, event.total, time.monotonic() - self._began),
-                     kind="muted")  # fmt: skip
+        if self._importing and event.work == "import" and not self._flag.is_set:
+            seconds = time.monotonic() - self._began
+            self.say(progress_text(event.done, event.total, "Reading", seconds), kind="muted")
 
     @on(Button.Pressed, "#stop")
     def action_stop(self) -> None:
@@ -240,10 +250,8 @@ class CheckStage(Stage):
 
         def answer(agreed: bool | None) -> None:
             if agreed and self._importing:
-                self.workers.cancel_node(self)
-                self._show_importing(False)
-                self.say("Stopped. Nothing of it was kept.", kind="poor")
-                self.focus_default()
+                self._flag.stop()
+                self.say("Stopping…", kind="muted")
 
         text = "What was read so far is thrown away; the files stay as they are."
         self.app.push_screen(ConfirmModal("Stop reading?", text, yes="Stop"), answer)
@@ -259,62 +267,5 @@ class CheckStage(Stage):
         return super().check_action(action, parameters)
 
 
-def progress_line(done: int, total: int, seconds: float) -> str:
-    """Return how far an import is: share, rate, time left."""
-    rate = done / seconds if seconds > 0 else 0.0
-    left = f" · {duration((total - done) / rate)} left" if rate and total else ""
-    width = 24
-    filled = width * done // total if total else 0
-    share = f"{100 * done // total} %" if total else size(done)
-    return f"{'█' * filled}{'░' * (width - filled)} {share} · {size(rate)}/s{left}"
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.4g}"
-
-
-def _found(looked: Looked) -> str:
-    seen = looked.peek
-    told = count(len(seen.files), "file")
-    if len(seen.files) == 1:
-        told = printable(seen.files[0].name, limit=24)
-    if not seen.kind:
-        return f"{told}: not clear yet what the records are."
-    part = "" if seen.whole else "the first "
-    return (
-        f"{told}: {KINDS[seen.kind]}. Of {part}{count(seen.looked, 'record')}, "
-        f"{count(seen.taken)} can be taken."
-    )
-
-
-def _findings(looked: Looked) -> str:
-    seen = looked.peek
-    if not seen.kind:
-        fault = told(seen.fault) if seen.fault is not None else ""
-        if seen.fault is not None and seen.fault.code == "mixed_kinds":
-            fault = f"{seen.fault.message} Import it as a dataset of its own."
-        return fault
-    lines = []
-    if seen.duplicates:
-        verb = "repeats" if seen.duplicates == 1 else "repeat"
-        lines.append(f"{count(seen.duplicates)} {verb} an earlier record.")
-    if seen.rejected_by_code:
-        lines.append("Cannot be taken:")
-        lines += [f"  {count(n)} × {rejected(code)}" for code, n in seen.rejected_by_code.items()]
-    if seen.sensitive:
-        lines.append(f"Likely identifiers: {identifiers(seen.sensitive)}.")
-    if not lines:
-        lines.append("Nothing is amiss with them.")
-    if not seen.whole:
-        lines.append("Only the beginning was looked at; sealing reads everything.")
-    return "\n".join(lines)
-
-
-def _about_lengths(looked: Looked) -> str:
-    preview = looked.preview
-    if not preview.lengths:
-        return "" if preview.fault is None else told(preview.fault)
-    return (
-        f"Lengths in tokens, as {preview.model} counts them (about four characters each). The "
-        "longest record sets how much memory training takes; you choose that limit in step Fit."
-    )

@@ -74,7 +74,7 @@ class ColumnChoice(VerticalScroll, can_focus=False):
             select = self._select(f"field-{number}")
             with self.prevent(Select.Changed):
                 select.set_options(options)
-            value = chosen.get(field, "" if optional and seen.kind else None)
+            value = chosen.get(field, "" if optional else None)
             self._put(f"field-{number}", value if value in {v for _, v in options} else "\0")
 
     def _select(self, name: str) -> Select[str]:

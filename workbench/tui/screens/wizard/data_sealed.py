@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Button, DataTable, Select, TabbedContent, TabPane
+from textual.widgets import Button, Select, TabbedContent, TabPane
 
 from workbench.errors import NotFound
 from workbench.tui.data_words import ABOUT_IDENTIFIERS, KINDS, identifiers, left_out, rejected
@@ -16,6 +14,7 @@ from workbench.tui.screens.wizard.data_work import Opened, open_sealed, proposed
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain, cell
 from workbench.tui.widgets.records import RecordView
+from workbench.tui.widgets.row_table import Cell, RowTable
 from workbench.tui.work import WorkDone, WorkFailed
 from workbench.wording import count, size
 
@@ -37,7 +36,7 @@ class SealedStage(Stage):
                 yield Plain("", id="facts")
             with TabPane("Not taken", id="refused"):
                 yield Select[str]([], prompt="every reason", compact=True, id="reason")
-                yield DataTable[Any](id="rejects", cursor_type="row")
+                yield RowTable(("File", "Line", "Why it was not taken"), id="rejects")
                 yield Plain("", id="no-rejects", classes="muted")
             with TabPane("Lengths", id="lengths"):
                 yield Histogram()
@@ -54,8 +53,6 @@ class SealedStage(Stage):
         """Open the dataset."""
         self._opened: Opened | None = None
         self.query_one("#again").display = False
-        table = self.query_one("#rejects", DataTable)
-        table.add_columns("File", "Line", "Why it was not taken")
         self.focus_default()
         draft = self.step.draft
         self.begin("open", lambda _: open_sealed(self.step.session.vault, draft))
@@ -123,12 +120,19 @@ class SealedStage(Stage):
         self._list_rejects(_ALL if event.value is Select.NULL else str(event.value))
 
     def _list_rejects(self, code: str) -> None:
-        table = self.query_one("#rejects", DataTable)
-        table.clear()
-        for item in self._opened.rejects if self._opened else ():
-            if code in {_ALL, item.code}:
-                line = cell(f"{item.line:,}")
-                table.add_row(cell(item.file, limit=30), line, cell(rejected(item.code)))
+        listed = self._opened.rejects if self._opened else ()
+        self.query_one(RowTable).fill(
+            (
+                str(number),
+                (
+                    Cell(item.file, limit=24),
+                    Cell(count(item.line), right=True),
+                    Cell(rejected(item.code)),
+                ),
+            )
+            for number, item in enumerate(listed)
+            if code in {_ALL, item.code}
+        )
 
     # Going on
 

@@ -78,6 +78,8 @@ class Stage(Container):
         button = self.query_one("#go", Button)
         if not button.disabled:
             button.press()
+        else:
+            self.app.notify("Not yet: look above for what is missing or still at work.")
 
     # Records and lengths
 

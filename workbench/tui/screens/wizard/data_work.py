@@ -83,7 +83,7 @@ class Opened:
     preview: Preview
 
 
-MOST_REJECTS = 2000
+MOST_REJECTS = 500
 
 
 def reading_of(draft: Draft) -> dict[str, Any]:
@@ -187,13 +187,13 @@ def _preview(
         entry = preview_model(vault, draft.model)
         if entry is None:
             return Preview(pieces=plain, captions=numbers)
-        from workbench.models.previewing import measure, render
+        from workbench.models.previewing import render
 
-        folder = model_folder(vault, entry.object_id)
-        shown = render(folder, [_sample(record) for record in first])
-        lengths = measure(folder, [_sample(record) for record in measured])
+        samples = [_sample(record) for record in (*first, *measured)]
+        found = render(model_folder(vault, entry.object_id), samples, whole=len(first))
     except WorkbenchError as error:
         return Preview(pieces=plain, captions=numbers, fault=error)
+    shown, lengths = found[: len(first)], found[len(first) :]
     captions = [
         f"{number} · {_caption(item)}" for number, item in zip(numbers, shown, strict=False)
     ]

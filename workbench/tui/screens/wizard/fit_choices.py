@@ -17,6 +17,7 @@ from workbench.tui.screens.wizard import fit_words, outlook
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.widgets.text_input import TextInput
 
 _METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
 _AUTO = Stop("auto", "auto")
@@ -52,9 +53,9 @@ class FitChoices(Vertical):
         yield Slider("micro_batch", "Micro-batch", [_AUTO], value="auto", id="micro_batch")
         with Horizontal(id="fields"):
             yield Plain("Epochs")
-            yield Input(id="epochs", max_length=12)
+            yield TextInput(id="epochs", max_length=12)
             yield Plain("Learning rate", classes="second")
-            yield Input(id="learning_rate", max_length=12)
+            yield TextInput(id="learning_rate", max_length=12)
 
     def lay(self, ground: Ground, settings: Mapping[str, Any], *, typed: bool = False) -> None:
         """Show settings, and what can be chosen instead; `typed` leaves the fields as they are."""

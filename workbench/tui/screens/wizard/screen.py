@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from workbench.runs.drafts import Draft, discard_draft, keep_draft, load_draft
+from workbench.tui import work
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.wizard.step import WizardStep
@@ -27,6 +28,8 @@ STEPS = {
     "keep": "keep:KeepStep",
 }
 _ORDER = tuple(STEPS)
+# What a run stands on: with other choices it is the run of another draft.
+_TRAINED_ON = ("dataset", "model", "settings")
 
 
 def step_class(name: str) -> type[WizardStep]:
@@ -76,21 +79,29 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+        elif event.work == "end-path":
+            self.workbench.go("home")
         elif event.work == "start-training":
-            self.change(**event.result)
-            if self.draft.step == "train":
-                await self._show_step()
+            await self._take_run(event.result)
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """A draft that cannot be kept must not end the path."""
-        if event.work == "keep-draft":
-            self.app.notify(
-                f"Your choices could not be kept: {event.error.message}", severity="warning"
-            )
-            return True
-        if event.work == "start-training" and self.step is not None:
+        """Let the step that started training look first, if it is still the one that is open."""
+        if event.work == "start-training" and self.step is not None and self.step.NAME == "train":
             return self.step.take_failure(event)
         return False
+
+    async def _take_run(self, started: Draft) -> None:
+        """Note the run that was started, unless something else was chosen meanwhile."""
+        if any(getattr(self.draft, each) != getattr(started, each) for each in _TRAINED_ON):
+            self._kept = None  # whoever started it kept the draft that it knew
+            self._keep_soon()
+            self.app.notify(
+                "Training was started with what was chosen before; Runs has it.", severity="warning"
+            )
+            return
+        self.change(run=started.run, adapter=started.adapter)
+        if self.draft.step == "train":
+            await self._show_step()
 
     def conceal(self) -> None:
         """Let the step that is open mask what it shows."""
@@ -103,7 +114,11 @@ class WizardScreen(WorkbenchScreen):
         if draft == self.draft:
             return
         self.draft = draft
-        self.begin("keep-draft", self._keep)
+        self._keep_soon()
+
+    def _keep_soon(self) -> None:
+        # The app's own work, for this screen may be closed before it has begun.
+        work.begin(self.workbench, "keep-draft", self._keep, exclusive=False)
 
     def _keep(self, _: Progress) -> None:
         # One writer at a time, and each writes what is newest by then: an older choice never
@@ -125,8 +140,8 @@ class WizardScreen(WorkbenchScreen):
             self.open_step(_ORDER[place])
             return
         self.draft = Draft()
-        self.begin("keep-draft", self._keep)
-        self.workbench.go("home")
+        # Home reads the draft: it has to be gone before that opens.
+        self.begin("end-path", self._keep)
 
     def open_step(self, name: str) -> None:
         """Open a step, if what it builds on has been chosen."""
@@ -173,7 +188,7 @@ class WizardScreen(WorkbenchScreen):
         def answer(agreed: bool | None) -> None:
             if agreed:
                 self.draft = Draft()
-                self.begin("keep-draft", self._keep)
+                self._keep_soon()
                 self.run_worker(self._show_step(), exclusive=True, group="show-step")
 
         text = "What was chosen on this path is forgotten. Datasets, models and runs stay."

@@ -1,0 +1,60 @@
+"""What a look at files showed, in words."""
+
+from __future__ import annotations
+
+from workbench.text import printable
+from workbench.tui.data_words import KINDS, identifiers, rejected
+from workbench.tui.screens.wizard.data_stage import told
+from workbench.tui.screens.wizard.data_work import Looked
+from workbench.wording import count
+
+
+def found(looked: Looked) -> str:
+    """Return in a line what the files are and how much of them can be taken."""
+    seen = looked.peek
+    named = count(len(seen.files), "file")
+    if len(seen.files) == 1:
+        named = printable(seen.files[0].name, limit=24)
+    if not seen.kind:
+        return f"{named}: not clear yet what the records are."
+    every = seen.taken == seen.looked
+    part = "All" if every else f"{count(seen.taken)} of"
+    if not seen.whole:
+        part += " of the first" if every else " the first"
+    return f"{named}: {KINDS[seen.kind]}. {part} {count(seen.looked, 'record')} can be taken."
+
+
+def findings(looked: Looked) -> str:
+    """Return what is amiss with them, or why nothing fits."""
+    seen = looked.peek
+    if not seen.kind:
+        fault = told(seen.fault) if seen.fault is not None else ""
+        if seen.fault is not None and seen.fault.code == "mixed_kinds":
+            return f"{seen.fault.message} Import it as a dataset of its own."
+        named = ", ".join(printable(name, limit=30) for name in seen.headings[:20])
+        return f"{fault}\n\nThe file has: {named}."
+    lines = []
+    if seen.duplicates:
+        verb = "repeats" if seen.duplicates == 1 else "repeat"
+        lines.append(f"{count(seen.duplicates)} {verb} an earlier record.")
+    if seen.rejected_by_code:
+        lines.append("Cannot be taken:")
+        lines += [f"  {count(n)} × {rejected(code)}" for code, n in seen.rejected_by_code.items()]
+    if seen.sensitive:
+        lines.append(f"Likely identifiers: {identifiers(seen.sensitive)}.")
+    if not lines:
+        lines.append("Nothing is amiss with them.")
+    if not seen.whole:
+        lines.append("Only the beginning was looked at; sealing reads everything.")
+    return "\n".join(lines)
+
+
+def about_lengths(looked: Looked) -> str:
+    """Return what the lengths mean."""
+    preview = looked.preview
+    if not preview.lengths:
+        return "" if preview.fault is None else told(preview.fault)
+    return (
+        f"Lengths in tokens, as {preview.model} counts them (about four characters each). The "
+        "longest record sets how much memory training takes; you choose that limit in step Fit."
+    )
