@@ -143,6 +143,12 @@ class WorkbenchApp(App[int]):
         """Whether there is a screen below to go back to: Textual's own, Home, then this one."""
         return len(self.screen_stack) > 2
 
+    @property
+    def can_go(self) -> bool:
+        """Whether places can be gone to: the vault is open, and no screen holds one back."""
+        held = any(isinstance(each, WorkbenchScreen) and each.HOLDS for each in self.screen_stack)
+        return self.session.is_open and not held
+
     def action_help_here(self) -> None:
         """Explain the screen on top."""
         from workbench.tui.modals.page import HelpModal
@@ -159,12 +165,14 @@ class WorkbenchApp(App[int]):
             if name:
                 self.go(name)
 
-        if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
+        if self.can_go and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what a closed door leaves nothing to do for."""
-        if action in ("places", "lock"):
+        if action == "places":
+            return self.can_go
+        if action == "lock":
             return self.session.is_open
         return super().check_action(action, parameters)
 

@@ -38,6 +38,8 @@ class WorkbenchScreen(Screen[None]):
 
     PLACE: ClassVar[str] = "home"
     TOUR: ClassVar[str] = ""
+    # Whether it has to be done with before anybody goes elsewhere: the door, the recovery key.
+    HOLDS: ClassVar[bool] = False
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012

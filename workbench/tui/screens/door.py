@@ -24,6 +24,7 @@ _ROOM = MOST_CHARACTERS + 1
 class UnlockScreen(WorkbenchScreen):
     """Asks for the passphrase; the recovery key opens too."""
 
+    HOLDS = True
     HELP_PAGE = "unlock"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit_here", "Quit", id="unlock.quit", tooltip="Leave the workbench"),
@@ -127,6 +128,7 @@ class UnlockScreen(WorkbenchScreen):
 class WelcomeScreen(WorkbenchScreen):
     """The first start: choose a passphrase, see how strong it is."""
 
+    HOLDS = True
     HELP_PAGE = "welcome"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit_here", "Quit", id="welcome.quit", tooltip="Leave the workbench"),
@@ -209,6 +211,7 @@ class WelcomeScreen(WorkbenchScreen):
 class RecoveryScreen(WorkbenchScreen):
     """Shows the recovery key once, and goes on when a part of it was typed back."""
 
+    HOLDS = True
     HELP_PAGE = "welcome"
     # There is no way around: without this key a forgotten passphrase is the end of the data.
     BINDINGS: ClassVar[list[BindingType]] = [
