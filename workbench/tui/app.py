@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.reactive import reactive
-from textual.screen import Screen
 
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
@@ -144,6 +143,12 @@ class WorkbenchApp(App[int]):
         """Whether there is a screen below to go back to: Textual's own, Home, then this one."""
         return len(self.screen_stack) > 2
 
+    @property
+    def can_go(self) -> bool:
+        """Whether places can be gone to: the vault is open, and no screen holds one back."""
+        held = any(isinstance(each, WorkbenchScreen) and each.HOLDS for each in self.screen_stack)
+        return self.session.is_open and not held
+
     def action_help_here(self) -> None:
         """Explain the screen on top."""
         from workbench.tui.modals.page import HelpModal
@@ -160,17 +165,13 @@ class WorkbenchApp(App[int]):
             if name:
                 self.go(name)
 
-        if self.leads_on(self.screen) and isinstance(self.screen, WorkbenchScreen):
+        if self.can_go and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
-
-    def leads_on(self, screen: Screen[Any]) -> bool:
-        """Whether one may go to the places from `screen`: the vault is open, nothing is due."""
-        return self.session.is_open and getattr(screen, "LEADS_ON", True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what a closed door leaves nothing to do for."""
         if action == "places":
-            return self.leads_on(self.screen)
+            return self.can_go
         if action == "lock":
             return self.session.is_open
         return super().check_action(action, parameters)

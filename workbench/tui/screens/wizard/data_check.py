@@ -224,8 +224,8 @@ class CheckStage(Stage):
         self._show_importing(True)
         self.say("Reading…", kind="muted")
         flag = self._flag = StopFlag()
-        vault = self.step.session.vault
-        self.begin("import", lambda tell: bring_in(vault, draft, flag.heeding(tell)))
+        session = self.step.session
+        self.begin("import", lambda tell: bring_in(session.vault, draft, flag.heeding(tell)))
 
     def _show_importing(self, on: bool) -> None:
         self._importing = on
