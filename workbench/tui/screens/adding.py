@@ -36,7 +36,7 @@ class AddModelScreen(ModalScreen[str]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="add-model.cancel",
+        Binding("escape", "cancel", "Cancel", id="add_model.cancel",
                 tooltip="Stop, and leave the shelf as it is"),
     ]  # fmt: skip
 

@@ -34,9 +34,9 @@ class ModelStep(WizardStep):
     SENTENCE = "Choose the base model. It stays as it is; what it learns goes into an adapter."
     TOUR = "The starter model is chosen. Press Enter to go on with it."
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "add_model", "Add a model", id="wizard-model.add",
+        Binding("a", "add_model", "Add a model", id="wizard_model.add",
                 tooltip="Check the folder of another model and put it on the shelf"),
-        Binding("s", "add_starter", "Starter", id="wizard-model.starter",
+        Binding("s", "add_starter", "Starter", id="wizard_model.starter",
                 tooltip="Put the small starter model back on the shelf"),
     ]  # fmt: skip
 
