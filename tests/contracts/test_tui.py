@@ -18,19 +18,18 @@ from textual.screen import ModalScreen, Screen
 import workbench.tui
 from tests.fixtures.screens import drive, until, words
 from tests.fixtures.staged_home import staged_session
-from workbench.runs.drafts import Draft, keep_draft, load_draft
+from tests.fixtures.visits import ALL_PLACES, visit
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.keymap import bindings_of, nodes
 from workbench.tui.navigation import PLACES
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.screens.wizard.screen import STEPS, WizardScreen
+from workbench.tui.screens.wizard.screen import STEPS
 from workbench.tui.session import Session
 
 ROOT = Path(workbench.tui.__file__).parent
 HELP = ROOT.parent / "help"
 MOST_KEYS = 8
-STEP_PLACES = [f"wizard-{name}" for name in STEPS]
 
 
 @pytest.fixture
@@ -44,34 +43,6 @@ def screens() -> list[type[WorkbenchScreen]]:
     found = [kind for kind in nodes() if issubclass(kind, WorkbenchScreen)]
     assert len(found) > 15
     return found
-
-
-async def open_place(pilot: Pilot[int], app: WorkbenchApp, name: str) -> None:
-    """Go to a place, or to one step of the guided path."""
-    place, _, step = name.partition("-")
-    if step:
-        entry = load_draft(app.session.vault) or Draft()
-        keep_draft(app.session.vault, entry.with_changes(**_chosen(app.session, step)))
-    app.go(place)
-    await pilot.pause()
-    if step:
-        screen = app.screen
-        assert isinstance(screen, WizardScreen)
-        await until(pilot, lambda: screen.step is not None and step == screen.step.NAME, 20)
-    await pilot.pause(0.3)
-
-
-def _chosen(session: Session, step: str) -> dict[str, str]:
-    """What has to be chosen for a step to be open."""
-    catalogue = session.vault.catalogue
-    run = next(iter(catalogue.entries("run")))
-    return {
-        "step": step,
-        "dataset": catalogue.get("dataset", "triage").object_id if step != "data" else "",
-        "model": catalogue.get("model", "starter").object_id if step != "data" else "",
-        "adapter": "triage-v1" if step in ("review", "keep") else "triage-v9",
-        "run": run.object_id if step in ("train", "review", "keep") else "",
-    }
 
 
 # Keys
@@ -94,13 +65,10 @@ def test_every_key_can_be_remapped_and_explains_itself() -> None:
     assert count > 60
 
 
-@pytest.mark.parametrize("name", [place.name for place in PLACES] + STEP_PLACES)
+@pytest.mark.parametrize("name", ALL_PLACES)
 def test_a_screen_shows_few_keys_and_the_palette_has_them_all(session: Session, name: str) -> None:
-    if name == "wizard":
-        pytest.skip("its steps are tested one by one")
-
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
-        await open_place(pilot, app, name)
+        await visit(pilot, app, name)
         screen = app.screen
         assert isinstance(screen, WorkbenchScreen), words(app)
         for widget in [None, *screen.focus_chain]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -12,9 +13,10 @@ from textual.widgets import Input
 
 from tests.fixtures.screens import drive, matches, until, words
 from tests.fixtures.vaults import PASSPHRASE, make_original, reopened
-from workbench.errors import WrongPassphrase
+from workbench.errors import DoesNotFit, WrongPassphrase
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.modals.page import HelpModal
+from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.screens.door import RecoveryScreen, UnlockScreen, WelcomeScreen
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.screens.home import HomeScreen
@@ -46,12 +48,82 @@ def test_welcome_makes_a_vault_and_shows_the_recovery_key_once(tmp_path: Path) -
         assert all(group in words(app) for group in shown.split("-"))
         await pilot.press("escape", *"0000", "enter")
         assert isinstance(app.screen, RecoveryScreen), "no way around the recovery key"
+        await pilot.press("f2")
+        assert isinstance(app.screen, RecoveryScreen), "nor by the list of places"
+        offered = [each.title for each in WorkbenchCommands(app.screen).commands()]
+        assert offered
+        assert not any(title.startswith("Go to") for title in offered)
         app.screen.query_one("#typed", Input).value = ""
         await pilot.press(*shown.rsplit("-", 1)[1].lower(), "enter")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
 
     drive(Session(home), steps)
     assert Vault.unlock(home, TYPED).vault_id == Vault.unlock(home, shown).vault_id
+
+
+def test_a_full_disk_does_not_cost_the_recovery_key(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    full = DoesNotFit("The model needs 0.08 GB; 0.00 GB are free.")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        for name in ("#secret", "#again"):
+            app.screen.query_one(name, Input).value = TYPED
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RecoveryScreen))
+        assert isinstance(app.screen, RecoveryScreen)
+        await until(pilot, lambda: len(app._notifications) > 0)
+        (told,) = app._notifications
+        assert (
+            told.message
+            == "The model needs 0.08 GB; 0.00 GB are free. Make room, then press s in Models."
+        )
+        await pilot.press(*app.screen._key.rsplit("-", 1)[1].lower(), "enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    with mock.patch("workbench.models.shelf.add_starter", side_effect=full):
+        drive(Session(home), steps)
+    assert holds_vault(home)
+
+
+def test_no_place_is_reached_past_the_recovery_key(tmp_path: Path) -> None:
+    vault = make_original(tmp_path / "original").copy(tmp_path / "home")
+    session = Session(vault.home, vault=vault)
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.switch_screen(RecoveryScreen("AAAA-BBBB"))
+        await until(pilot, lambda: isinstance(app.screen, RecoveryScreen))
+        assert "app.places" not in {
+            active.binding.id for active in app.screen.active_bindings.values() if active.enabled
+        }
+        titles = [command.title for command in WorkbenchCommands(app.screen).commands()]
+        assert not [title for title in titles if title.startswith("Go to")]
+        await pilot.press("f2")
+        await pilot.pause()
+        assert isinstance(app.screen, RecoveryScreen)
+
+    drive(session, steps)
+
+
+def test_escape_waits_until_the_vault_is_made(tmp_path: Path) -> None:
+    held = threading.Event()
+
+    def create(passphrase: str, kdf: str) -> str:
+        held.wait(20)
+        return "AAAA-BBBB"
+
+    session = Session(tmp_path / "home")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        for name in ("#secret", "#again"):
+            app.screen.query_one(name, Input).value = TYPED
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: "Making the vault" in words(app))
+        await pilot.press("escape")
+        held.set()
+        await until(pilot, lambda: isinstance(app.screen, RecoveryScreen))
+
+    with mock.patch.object(session, "create", create):
+        drive(session, steps)
 
 
 def test_a_wrong_passphrase_leaves_the_door_shut(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,37 @@ def test_locking_forgets_what_was_revealed(vault: Vault) -> None:
         assert not table._window._rows
         assert not table.revealed
         assert not turns.revealed
+
+    on_datasets(vault, steps)
+
+
+def test_rows_that_were_on_their_way_when_it_was_locked_come_after_the_door(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought(vault, "letters", [asked(number) for number in range(5000)], splits={})
+    from workbench.datasets import collection
+
+    go_on = threading.Event()
+
+    def page(*told: Any, **more: Any) -> Any:
+        found = collection.page(*told, **more)
+        go_on.wait(10)
+        return found
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        table = await look_into(pilot, app)
+        monkeypatch.setattr("workbench.tui.screens.records.page", page)
+        table.move_cursor(row=4000)
+        await until(pilot, lambda: table._awaited)
+        vault = app.session.vault
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: not app.session.is_open)
+        go_on.set()
+        await pilot.pause(0.2)
+        assert not table._window._rows, "what comes after the lock is not taken in"
+        app.session._vault = vault
+        app.enter()
+        await until(pilot, lambda: holds(table, 4000))
 
     on_datasets(vault, steps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -15,8 +16,11 @@ import pytest
 from tests.fixtures.staged_home import staged_session
 from tests.fixtures.terminals import ALTERNATE_OFF, Terminal, plain_environment, terminal
 from tests.fixtures.troubled_ui import RECORD
+from workbench.airgap.environment import child_environment
 from workbench.runs.listing import list_runs
 from workbench.runs.steering import stop
+from workbench.tui.app import WorkbenchApp
+from workbench.tui.session import Session
 from workbench.tui.start import doubtful_locale, refused_terminal
 
 WORKBENCH = Path(sys.executable).with_name("workbench")
@@ -187,3 +191,11 @@ def test_the_locale_is_doubted_only_where_it_says_something_else() -> None:
     assert "LC_CTYPE=POSIX" in doubtful_locale({"LC_CTYPE": "POSIX", "LANG": "C.UTF-8"})
     assert "\x1b" not in doubtful_locale({"LANG": "C\x1b[31m"})
     assert refused_terminal({"TERM": "screen"}) == ""
+
+
+def test_no_colour_reaches_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = WorkbenchApp(Session(Path("/nowhere")))
+    assert app.no_color
+    assert os.environ.get("NO_COLOR") == "1", "Textual keeps it to itself in other versions"
+    assert child_environment()["NO_COLOR"] == "1"

@@ -33,6 +33,7 @@ MODEL = "starter"
 ADAPTER = "triage-adapter"
 # An answer in the taught form has about 30 tokens; the base, which never learnt it, would go on.
 _ANSWER_TOKENS = 48
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -68,15 +69,24 @@ def _place(keep: Path | None) -> Iterator[_Place]:
             raise BadInput(f"{beside} exists already.", hint="Remove it, or name another folder.")
         yield _Place(home, beside, home.with_name(home.name + ".passphrase"))
         return
-    root = Path(tempfile.mkdtemp(prefix="workbench-demo-"))
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    for number in _ENDINGS[1:]:
         # Also whoever ends the demo from outside, or closes its terminal, leaves nothing behind.
         signal.signal(number, signal.default_int_handler)
+    root = Path(tempfile.mkdtemp(prefix="workbench-demo-"))
     try:
         yield _Place(root / "home", root / "export", None)
     finally:
-        _end_runs(root / "home")
-        shutil.rmtree(root, ignore_errors=True)
+        # Ending the run takes seconds. Somebody who presses Ctrl+C again meanwhile, or the signal
+        # that follows a closed terminal, must not end the clearing up instead.
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            _end_runs(root / "home")
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _end_runs(home: Path) -> None:

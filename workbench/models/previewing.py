@@ -1,10 +1,10 @@
 """Records as a model will see them, before any training: in a child that is locked down first.
 
 A stranger's chat template and tokenizer meet plaintext here. The child imports neither torch nor
-transformers, may read the model's folder and the system's own files alone, has no network, limits
-on CPU time and memory, and opens no file for writing. Records reach it through one pipe and what
-it made of them comes back through another; nothing of them stands in arguments, environment or
-files.
+transformers, has no network, limits on CPU time and memory, and writes nothing to a file; where the
+kernel has Landlock, it can open the model's folder and the system's own files alone. Records reach
+it through one pipe and what it made of them comes back through another; nothing of them stands in
+arguments, environment or files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from workbench.airgap.landlock import LandlockPaths
 from workbench.airgap.leaks import guard_tracebacks
 from workbench.airgap.lockdown import Policy, lock_down
 from workbench.errors import BadInput, Refused, WorkbenchError
+from workbench.models import confined
 
 if TYPE_CHECKING:
     from workbench.models.codec import Encoded, TextCodec
@@ -35,7 +36,6 @@ MOST_SAMPLES = 2_000
 MOST_CHARACTERS = 8 << 20  # of all samples together
 CPU_SECONDS = 40
 WALL_SECONDS = 90.0
-MEMORY_BYTES = 3 << 30
 _LARGEST_REPLY = 128 << 20
 _PIECE = 1 << 16
 # Codes that concern one record; whatever else goes wrong concerns the model and ends the preview.
@@ -90,9 +90,7 @@ def render(
         return []
     request = json.dumps({"samples": taken, "whole": whole}).encode()
     told = _exchange(model_folder.resolve(), request, cpu_seconds)
-    if "error" in told:
-        kind = Refused if told["refused"] else BadInput
-        raise kind(str(told["error"]), hint=str(told["hint"]), code=str(told["code"]))
+    confined.raise_told(told)
     try:
         found = [
             Rendering(tuple((str(t), bool(on)) for t, on in pieces), int(n), int(of), str(why))
@@ -124,14 +122,12 @@ def _bounded(samples: Sequence[Sample]) -> list[Any]:
 
 def _exchange(folder: Path, request: bytes, cpu_seconds: int) -> dict[str, Any]:
     """Start the child, hand it the request, and return its reply, read within bounds."""
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
-    command = [sys.executable, "-I", "-m", "workbench.models.previewing", str(folder)]
     with subprocess.Popen(
-        [*command, str(cpu_seconds)],
+        confined.command("workbench.models.previewing", str(folder), str(cpu_seconds)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={"PATH": os.defpath, "LANG": "C.UTF-8", **quiet},
+        env=confined.ENVIRONMENT,
         bufsize=0,
     ) as child:
         try:
@@ -212,7 +208,7 @@ def answer(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
             for place, sample in enumerate(request["samples"])
         ]
     except WorkbenchError as error:
-        return _told(error)
+        return confined.told(error)
     return {"renderings": made}
 
 
@@ -237,35 +233,14 @@ def _reason(encoded: Encoded) -> str:
     return "" if encoded.ended else NO_END_TOKEN
 
 
-def _told(error: WorkbenchError) -> dict[str, Any]:
-    return {
-        "error": error.message,
-        "hint": error.hint,
-        "code": error.code,
-        "refused": isinstance(error, Refused),
-    }
-
-
-def _limit(cpu_seconds: int) -> None:
-    import resource
-
-    for kind, most in (
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
-
-
 def main(folder: str, cpu_seconds: str) -> None:
     """Lock down, read the request from the standard input, print the reply."""
     guard_tracebacks()
-    _limit(int(cpu_seconds))
+    confined.limit(int(cpu_seconds))
     try:
         lock_down(Policy(landlock=LandlockPaths(read=(Path(folder),))))
     except Refused as error:
-        told = _told(error)
+        told = confined.told(error)
     else:
         told = answer(Path(folder), json.loads(sys.stdin.buffer.read()))
     sys.stdout.buffer.write(json.dumps(told).encode())

@@ -9,18 +9,16 @@ its findings as one JSON document. It inherits the lock-down of the process that
 from __future__ import annotations
 
 import json
-import os
-import resource
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from workbench.errors import BadInput, Refused, WorkbenchError
+from workbench.errors import BadInput, WorkbenchError
+from workbench.models import confined
 
 CPU_SECONDS = 30
 WALL_SECONDS = 120.0
-MEMORY_BYTES = 3 << 30
 _LONG = "Please read this note and answer in one line. " * 400
 
 
@@ -55,16 +53,14 @@ def try_codec(folder: Path, *, cpu_seconds: int = CPU_SECONDS) -> Findings:
         BadInput: They are missing or broken, or took too much time or memory (`codec_stopped`).
         Refused: The template reaches for what the sandbox forbids (`unsafe_template`).
     """
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
-    command = [sys.executable, "-I", "-m", "workbench.models.trial", str(folder), str(cpu_seconds)]
     try:
         done = subprocess.run(
-            command,
+            confined.command("workbench.models.trial", str(folder), str(cpu_seconds)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=WALL_SECONDS,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", **quiet},
+            env=confined.ENVIRONMENT,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -73,9 +69,7 @@ def try_codec(folder: Path, *, cpu_seconds: int = CPU_SECONDS) -> Findings:
         told = json.loads(done.stdout)
     except ValueError:
         raise _stopped() from None
-    if "error" in told:
-        kind = Refused if told["refused"] else BadInput
-        raise kind(told["error"], hint=told["hint"], code=told["code"])
+    confined.raise_told(told)
     return Findings(**told)
 
 
@@ -85,16 +79,6 @@ def _stopped() -> BadInput:
         hint="Compare the files with the publisher's; they may have been tampered with.",
         code="codec_stopped",
     )
-
-
-def _limit(cpu_seconds: int) -> None:
-    for kind, most in (
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
 
 
 def _findings(folder: Path) -> Findings:
@@ -124,17 +108,12 @@ def _findings(folder: Path) -> Findings:
 
 def main(folder: str, cpu_seconds: str) -> None:
     """Run the trial on `folder` and print its findings; the child's side."""
-    _limit(int(cpu_seconds))
+    confined.limit(int(cpu_seconds))
     told: dict[str, object]
     try:
         told = asdict(_findings(Path(folder)))
     except WorkbenchError as error:
-        told = {
-            "error": error.message,
-            "hint": error.hint,
-            "code": error.code,
-            "refused": isinstance(error, Refused),
-        }
+        told = confined.told(error)
     print(json.dumps(told))
 
 

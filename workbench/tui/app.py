@@ -13,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.reactive import reactive
 
-from workbench.airgap.leaks import describe
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui import themes
-from workbench.tui.leaving import on_leaving
+from workbench.tui.colours import Styled
+from workbench.tui.leaving import on_leaving, what_failed
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
@@ -78,6 +78,8 @@ class WorkbenchApp(App[int]):
     def __init__(self, session: Session, *, warning: str = "") -> None:
         """Make the app for a session; `warning` is said once it is open."""
         super().__init__()
+        if self.no_color:
+            self._filters.insert(0, Styled())
         self._warning = warning
         self.session = session
         self.settings = read_settings(session.home)
@@ -141,6 +143,12 @@ class WorkbenchApp(App[int]):
         """Whether there is a screen below to go back to: Textual's own, Home, then this one."""
         return len(self.screen_stack) > 2
 
+    @property
+    def can_go(self) -> bool:
+        """Whether places can be gone to: the vault is open, and no screen holds one back."""
+        held = any(isinstance(each, WorkbenchScreen) and each.HOLDS for each in self.screen_stack)
+        return self.session.is_open and not held
+
     def action_help_here(self) -> None:
         """Explain the screen on top."""
         from workbench.tui.modals.page import HelpModal
@@ -157,12 +165,14 @@ class WorkbenchApp(App[int]):
             if name:
                 self.go(name)
 
-        if self.session.is_open and isinstance(self.screen, WorkbenchScreen):
+        if self.can_go and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what a closed door leaves nothing to do for."""
-        if action in ("places", "lock"):
+        if action == "places":
+            return self.can_go
+        if action == "lock":
             return self.session.is_open
         return super().check_action(action, parameters)
 
@@ -284,12 +294,7 @@ class WorkbenchApp(App[int]):
 
     def _fatal_error(self) -> None:
         # Textual would print the locals of every frame, and records are among them.
-        error = sys.exc_info()[1] or self._exception
-        if error is not None:
-            told = describe(error)
-            self.failure = f"{told['error_type']} at {told['place']}"
-        else:
-            self.failure = "unknown"
+        self.failure = what_failed(sys.exc_info()[1] or self._exception)
         self._close_messages_no_wait()
 
     def panic(self, *renderables: object) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.errors import NotFound, VaultError
+from workbench.errors import NotFound, VaultError, WorkbenchError, told_by_system
 from workbench.vault.home import check_home, holds_vault
 
 if TYPE_CHECKING:
@@ -55,12 +55,14 @@ class Session:
         home: The vault's folder; it may not exist yet.
         tour: Set in the demo.
         recovered: Whether the recovery key opened it last, so that a new passphrase is due.
+        starter_missing: Why the new vault holds no starter model; empty where it does.
     """
 
     def __init__(self, home: Path, *, vault: Vault | None = None, tour: Tour | None = None) -> None:
         self.home = home
         self.tour = tour
         self.recovered = False
+        self.starter_missing = ""
         self._vault = vault
 
     @property
@@ -102,8 +104,14 @@ class Session:
         from workbench.vault.store import Vault
 
         vault, recovery_key = Vault.create(self.home, passphrase, kdf=kdf)
-        add_starter(vault)
         self._vault = vault
+        # From here on the vault stands and its recovery key can be shown this once: whatever
+        # becomes of the starter model, a full disk for one, must not keep the key from its owner.
+        try:
+            add_starter(vault)
+        except (WorkbenchError, OSError) as error:
+            told = told_by_system(error) if isinstance(error, OSError) else error
+            self.starter_missing = told.message if told else "The system refused it."
         return recovery_key
 
     def unlock(self, secret: str) -> list[str]:

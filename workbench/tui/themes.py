@@ -22,7 +22,7 @@ DARK = Theme(
     surface="#181d25",
     panel="#212834",
     foreground="#dfe5ec",
-    variables={"trained": "#7fb685", "masked": "#7b8794", "kept": "#8d99ae"},
+    variables={"trained": "#7fb685", "masked": "#8994a1", "kept": "#8d99ae"},
 )
 LIGHT = Theme(
     name="workbench-light",
@@ -37,7 +37,7 @@ LIGHT = Theme(
     surface="#ffffff",
     panel="#e6eaf0",
     foreground="#1a2129",
-    variables={"trained": "#2b6b3a", "masked": "#66707c", "kept": "#546178"},
+    variables={"trained": "#2b6b3a", "masked": "#5d6773", "kept": "#546178"},
 )
 CONTRAST = Theme(
     name="workbench-contrast",

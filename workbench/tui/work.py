@@ -1,13 +1,15 @@
 """Work that takes longer than a frame: done in a thread, told in past-tense messages.
 
 A room's function runs in a worker; the screen that started it gets `WorkProgressed`, then
-`WorkDone` or `WorkFailed`, and changes what it shows in its own handlers.
+`WorkDone` or `WorkFailed`, and changes what it shows in its own handlers. What a cancelled or
+superseded piece of work still told is dropped, even where it waits in the screen's queue already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -25,33 +27,50 @@ class WorkStopped(WorkbenchError):
     default_code = "stopped"
 
 
-class WorkProgressed(Message):
+class _FromWork(Message, no_dispatch=None):
+    """What some work tells; nobody hears of it once that work is void."""
+
+    # Of the worker that posted it; a message that a test makes itself has none.
+    is_void: Callable[[], bool] | None = None
+
+    def __init__(self, work: str) -> None:
+        super().__init__()
+        self.work = work
+
+    @property
+    def no_dispatch(self) -> bool:  # type: ignore[override]  # Textual's own is set for a class
+        """Whether Textual is to drop it."""
+        return self.is_void is not None and self.is_void()
+
+
+class WorkProgressed(_FromWork, no_dispatch=None):
     """Some work is `done` of `total` (0: unknown) through a phase."""
 
     def __init__(self, work: str, done: int, total: int, phase: str) -> None:
-        super().__init__()
-        self.work = work
+        super().__init__(work)
         self.done = done
         self.total = total
         self.phase = phase
 
 
-class WorkDone(Message):
+class WorkDone(_FromWork, no_dispatch=None):
     """Some work came to its end with `result`."""
 
     def __init__(self, work: str, result: Any) -> None:
-        super().__init__()
-        self.work = work
+        super().__init__(work)
         self.result = result
 
 
-class WorkFailed(Message):
+class WorkFailed(_FromWork, no_dispatch=None):
     """Some work failed; `error` has a message that holds no record text."""
 
     def __init__(self, work: str, error: WorkbenchError) -> None:
-        super().__init__()
-        self.work = work
+        super().__init__(work)
         self.error = error
+
+
+# Of each node, by the name of its work, what stands for the newest exclusive piece.
+_NEWEST: WeakKeyDictionary[MessagePump, dict[str, object]] = WeakKeyDictionary()
 
 
 def begin(
@@ -61,30 +80,40 @@ def begin(
 
     Args:
         work: What the messages call it; with `exclusive` an earlier piece of the same name is
-            cancelled and its messages are dropped.
+            cancelled and its messages are dropped. Its thread goes on until it tells its progress.
         task: Gets a progress callback `(done, total, phase)`, which raises `WorkStopped` once the
             worker was cancelled, so that rooms clean up as they do for an interrupt.
     """
+    piece = object()
+    pieces = _NEWEST.setdefault(node, {})
+    if exclusive:
+        pieces[work] = piece
 
     def run() -> None:
         worker = get_current_worker()
 
+        def is_void() -> bool:
+            # Work that has ended cannot be cancelled any more, but newer work may have followed.
+            return worker.is_cancelled or (exclusive and pieces[work] is not piece)
+
+        def post(told: _FromWork) -> None:
+            told.is_void = is_void
+            if not is_void():
+                node.post_message(told)
+
         def tell(done: int, total: int, phase: str) -> None:
             if worker.is_cancelled:
                 raise WorkStopped("Stopped.")
-            node.post_message(WorkProgressed(work, done, total, phase))
+            post(WorkProgressed(work, done, total, phase))
 
-        told: Message
         try:
-            told = WorkDone(work, task(tell))
+            post(WorkDone(work, task(tell)))
         except WorkbenchError as error:
-            told = WorkFailed(work, error)
+            post(WorkFailed(work, error))
         except OSError as error:
-            told = WorkFailed(work, told_by_system(error) or _own_fault(error))
+            post(WorkFailed(work, told_by_system(error) or _own_fault(error)))
         except Exception as error:  # its text may hold record text
-            told = WorkFailed(work, _own_fault(error))
-        if not worker.is_cancelled:
-            node.post_message(told)
+            post(WorkFailed(work, _own_fault(error)))
 
     # Every node that is given here is a DOMNode; MessagePump is what `post_message` needs.
     worker = cast(Any, node).run_worker(

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import count
 
 
@@ -30,7 +31,7 @@ class NumberModal(ModalScreen[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Plain(self._title, classes="dialog-title")
-            yield Input(id="number", placeholder=f"1 to {count(self._most)}", max_length=12)
+            yield TextInput(id="number", placeholder=f"1 to {count(self._most)}", max_length=12)
             yield Plain("", id="said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel")

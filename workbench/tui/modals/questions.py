@@ -16,6 +16,7 @@ from textual.widgets import Button, Input
 
 from workbench.errors import WorkbenchError
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.text_input import TextInput
 
 
 class MessageModal(ModalScreen[None]):
@@ -82,7 +83,7 @@ class ConfirmModal(ModalScreen[bool]):
                 yield Plain(self._text)
             if self._name:
                 yield Plain(f"Type its name to go on: {self._name}")
-                yield Input(id="typed")
+                yield TextInput(id="typed")
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", variant="primary")
                 yield Button(

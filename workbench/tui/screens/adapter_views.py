@@ -16,6 +16,7 @@ from textual.widgets.tree import TreeNode
 from workbench.text import printable
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain, cell
+from workbench.tui.widgets.text_input import TextInput, TextLines
 from workbench.wording import count, size
 
 _BYTES = ("bytes",)
@@ -149,7 +150,7 @@ class NoteModal(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide"):
             yield Plain("Note", classes="dialog-title")
-            yield TextArea(
+            yield TextLines(
                 printable(self._note, limit=20_000, multiline=True), id="text", soft_wrap=True
             )
             with Horizontal(classes="buttons"):
@@ -181,7 +182,7 @@ class TagsModal(ModalScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Plain("Tags, separated by commas", classes="dialog-title")
-            yield Input(printable(", ".join(self._tags)), id="tags")
+            yield TextInput(printable(", ".join(self._tags)), id="tags")
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel")
                 yield Button("Keep", id="keep", variant="primary")

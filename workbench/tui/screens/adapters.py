@@ -14,6 +14,7 @@ from workbench.tui.modals.questions import ConfirmModal, MessageModal
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.facts import Facts
 from workbench.tui.widgets.plain import Plain, cell
+from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone
 from workbench.wording import count, size
 
@@ -60,7 +61,7 @@ class AdaptersScreen(WorkbenchScreen):
         self._marked = ""
 
     def compose_body(self) -> ComposeResult:
-        yield Input(placeholder="Search: words, or #tag", id="query")
+        yield TextInput(placeholder="Search: words, or #tag", id="query")
         yield Plain("Reading the library…", id="none", classes="empty")
         table: DataTable[Any] = DataTable(id="adapters", cursor_type="row")
         table.display = False
@@ -69,14 +70,13 @@ class AdaptersScreen(WorkbenchScreen):
             yield Facts(id="facts")
 
     def on_mount(self) -> None:
-        """Read the library."""
+        """Name the columns; the library is read when the screen comes up."""
         table = self.query_one("#adapters", DataTable)
         for title in ("Adapter", "Base", "Dataset", "Method", "Rank", "Held-out loss", "Tags"):
             table.add_column(cell(title), key=title)
-        self._read()
 
     def on_screen_resume(self) -> None:
-        """Read it again after something above may have changed it."""
+        """Read the library; again after something above may have changed it."""
         if self.session.is_open:
             self._read()
 

@@ -19,6 +19,7 @@ from workbench.tui import work
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.progress import ProgressLine
+from workbench.tui.widgets.text_input import TextInput
 
 if TYPE_CHECKING:
     from workbench.models.shelf import Weights
@@ -49,10 +50,10 @@ class AddModelScreen(ModalScreen[str]):
             yield Plain("Add a base model", classes="dialog-title")
             yield Plain("Its folder, with config.json, tokenizer.json and .safetensors files:")
             with Horizontal(classes="field"):
-                yield Input(id="folder", placeholder="/path/to/the/model")
+                yield TextInput(id="folder", placeholder="/path/to/the/model")
                 yield Button("Browse…", id="browse")
             yield Plain("What to call it here:")
-            yield Input(id="name", max_length=64, placeholder="letters, digits, . _ -")
+            yield TextInput(id="name", max_length=64, placeholder="letters, digits, . _ -")
             with RadioSet(id="weights"):
                 yield Choice("Copy it: takes disk, and nobody can move or change it.", value=True)
                 yield Choice("Refer to it: saves disk, but runs fail if it is moved or changed.")

@@ -42,6 +42,8 @@ class WorkbenchScreen(Screen[None]):
     CSS_PATH: ClassVar = sorted(Path(__file__).parents[1].glob("styles/*.tcss"))
     PLACE: ClassVar[str] = "home"
     TOUR: ClassVar[str] = ""
+    # Whether it has to be done with before anybody goes elsewhere: the door, the recovery key.
+    HOLDS: ClassVar[bool] = False
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
@@ -101,7 +103,6 @@ class WorkbenchScreen(Screen[None]):
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
-        # The vault was locked under the work: the door asks for the passphrase already.
         if not isinstance(event.error, Locked) and not self.take_failure(event):
             self.show_error(event.error)
 
@@ -113,8 +114,9 @@ class WorkbenchScreen(Screen[None]):
         return False
 
     def show_error(self, error: WorkbenchError) -> None:
-        """Tell an error and what to do about it."""
-        self.app.push_screen(MessageModal.of_error(error))
+        """Tell an error and what to do about it; of a locked vault the door tells already."""
+        if not isinstance(error, Locked):
+            self.app.push_screen(MessageModal.of_error(error))
 
     def on_resize(self) -> None:
         """Keep the notice for small terminals current; the stylesheet decides when it shows."""

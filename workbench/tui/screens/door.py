@@ -24,6 +24,7 @@ _ROOM = MOST_CHARACTERS + 1
 class UnlockScreen(WorkbenchScreen):
     """Asks for the passphrase; the recovery key opens too."""
 
+    HOLDS = True
     HELP_PAGE = "unlock"
     CSS_PATH: ClassVar = []
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -128,6 +129,7 @@ class UnlockScreen(WorkbenchScreen):
 class WelcomeScreen(WorkbenchScreen):
     """The first start: choose a passphrase, see how strong it is."""
 
+    HOLDS = True
     HELP_PAGE = "welcome"
     CSS_PATH: ClassVar = []
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -196,6 +198,13 @@ class WelcomeScreen(WorkbenchScreen):
         for field in self.query(Input):
             field.value = ""
         self.app.switch_screen(RecoveryScreen(event.result))
+        if missing := self.session.starter_missing:
+            self.app.notify(
+                f"{missing} Make room, then press s in Models.",
+                title="No starter model yet",
+                severity="warning",
+                timeout=15,
+            )
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say what did not work, and let it be tried again."""
@@ -204,13 +213,15 @@ class WelcomeScreen(WorkbenchScreen):
         return True
 
     def action_quit_here(self) -> None:
-        """Leave the workbench."""
-        self.app.exit(0)
+        """Leave the workbench; not while the vault is made, whose key is shown this once."""
+        if not self.query_one("#make", Button).disabled:
+            self.app.exit(0)
 
 
 class RecoveryScreen(WorkbenchScreen):
     """Shows the recovery key once, and goes on when a part of it was typed back."""
 
+    HOLDS = True
     HELP_PAGE = "welcome"
     CSS_PATH: ClassVar = []
     # There is no way around: without this key a forgotten passphrase is the end of the data.

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 from workbench.tui.documentation import Page, find, read_pages
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.text_input import TextInput
 
 
 class HelpScreen(WorkbenchScreen):
@@ -36,7 +37,7 @@ class HelpScreen(WorkbenchScreen):
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="help"):
             with Vertical(id="help-list"):
-                yield Input(placeholder="Search in all pages", id="wanted")
+                yield TextInput(placeholder="Search in all pages", id="wanted")
                 yield OptionList(id="pages")
                 yield Plain("", id="found", classes="muted")
             with VerticalScroll(id="reader", can_focus=True):

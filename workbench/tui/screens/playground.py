@@ -15,6 +15,7 @@ from textual.worker import Worker
 
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
 
 _BASE = ""  # the selection's value for the base itself
@@ -73,7 +74,7 @@ class PlaygroundScreen(WorkbenchScreen):
             yield Plain("", id="none", classes="empty")
         yield OptionList(id="who")
         yield Plain("", id="state", classes="muted line")
-        yield Input(placeholder="Ask something, then Enter", id="question")
+        yield TextInput(placeholder="Ask something, then Enter", id="question")
 
     def on_mount(self) -> None:
         """Find out who there is to talk to."""

@@ -85,7 +85,8 @@ class RecordsScreen(WorkbenchScreen):
 
     def on_screen_resume(self) -> None:
         """Ask again for what was forgotten when the vault was locked."""
-        self.query_one(PagedTable).look()
+        if self.session.is_open:
+            self.query_one(PagedTable).look()
 
     def conceal(self) -> None:
         """Hold no record any longer."""
@@ -107,6 +108,9 @@ class RecordsScreen(WorkbenchScreen):
 
     @on(PagedTable.RowsWanted)
     def _fetch(self, event: PagedTable.RowsWanted) -> None:
+        if not self.session.is_open:
+            self.query_one(PagedTable).give_up()
+            return
         name, split = self._dataset["object_id"], self.split
         first, number = event.first, event.count
 
@@ -118,8 +122,11 @@ class RecordsScreen(WorkbenchScreen):
 
     @on(WorkDone)
     def _fetched(self, event: WorkDone) -> None:
-        if event.work == "page" and event.result.split == self.split and self.session.is_open:
-            self.query_one(PagedTable).take(event.result.first, event.result.rows)
+        table = self.query_one(PagedTable)
+        if event.work == "page" and not self.session.is_open:
+            table.give_up()  # locked meanwhile: it is asked for again after the door
+        elif event.work == "page" and event.result.split == self.split:
+            table.take(event.result.first, event.result.rows)
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Do not wait for rows that will not come."""

@@ -11,9 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Button, Input, RadioSet
 
-from workbench.text import printable
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.text_input import TextInput
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,6 @@ class Way:
     word: str
     title: str
     about: str = ""
-
-
-class PathInput(Input):
-    """A field for a path; what a terminal would obey never gets into it.
-
-    A path with such characters cannot be named here: it turns into one with their pictures, which
-    does not exist.
-    """
-
-    def validate_value(self, value: str) -> str:
-        """Take the pictures of what cannot be shown."""
-        return printable(value)
 
 
 class ExportForm(Vertical):
@@ -82,7 +70,7 @@ class ExportForm(Vertical):
                     yield Choice(shown(each.title), value=place == 0)
         with Horizontal(classes="row"):
             yield Plain("Folder", classes="label")
-            yield PathInput(id="export-folder")
+            yield TextInput(id="export-folder")
             yield Button("Choose…", id="export-choose")
         yield Plain("", id="export-check")
         yield Plain(self._planned, classes="muted", id="export-planned")
@@ -106,7 +94,7 @@ class ExportForm(Vertical):
 
     def show_folder(self, folder: str) -> None:
         """Put a folder into its field."""
-        self._written = printable(folder)
+        self._written = folder
         self.query_one("#export-folder", Input).value = folder
 
     def show_bases(self, can_choose: bool) -> None:

@@ -216,6 +216,7 @@ class PagedTable(DataTable, inherit_bindings=False):
         """Hold no rows and hide their text again."""
         self.revealed = False
         self.tooltip = None
+        self._awaited = False
         self._window.hold(0, ())
         self.notify_style_update()
 

@@ -28,6 +28,7 @@ from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.progress import progress_text
 from workbench.tui.widgets.records import RecordView
+from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
 
 
@@ -65,13 +66,15 @@ class CheckStage(Stage):
         with Vertical():
             with Horizontal(classes="row"):
                 yield Plain("Name")
-                yield Input(id="name", max_length=100)
+                yield TextInput(id="name", max_length=100)
             with Horizontal(classes="row"):
                 yield Plain("Held out to watch training, %")
-                yield Input(_percent(splits.get("validation", 0)), id="validation", max_length=4)
+                yield TextInput(
+                    _percent(splits.get("validation", 0)), id="validation", max_length=4
+                )
             with Horizontal(classes="row"):
                 yield Plain("Held out to judge the result, %")
-                yield Input(_percent(splits.get("test", 0)), id="test", max_length=4)
+                yield TextInput(_percent(splits.get("test", 0)), id="test", max_length=4)
             yield Check(
                 "Leave out records that repeat an earlier one",
                 reading["dedupe"] == "exact",
@@ -135,7 +138,9 @@ class CheckStage(Stage):
             name.value = wanted if free else proposed_name(self.step.draft.files, looked.names)
         go = self.query_one("#go", Button)
         go.disabled = not seen.taken
-        if seen.kind and go.disabled:
+        if seen.kind and not seen.looked:
+            self.say("There is no record in what was read: a header alone? Choose other files.")
+        elif seen.kind and go.disabled:
             self.say("None of the records looked at can be taken. Are these the right columns?")
         # Whoever is busy with a field stays there.
         if self.focused_here in {None, self.query_one("#back")}:
@@ -219,8 +224,8 @@ class CheckStage(Stage):
         self._show_importing(True)
         self.say("Reading…", kind="muted")
         flag = self._flag = StopFlag()
-        vault = self.step.session.vault
-        self.begin("import", lambda tell: bring_in(vault, draft, flag.heeding(tell)))
+        session = self.step.session
+        self.begin("import", lambda tell: bring_in(session.vault, draft, flag.heeding(tell)))
 
     def _show_importing(self, on: bool) -> None:
         self._importing = on

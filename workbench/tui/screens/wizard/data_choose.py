@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from workbench.tui.data_words import KINDS
 from workbench.tui.screens.wizard.data_stage import Stage
 from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone
 from workbench.wording import count, size
 
@@ -36,7 +37,7 @@ class ChooseStage(Stage):
         yield OptionList(id="files")
         yield Plain("None yet. Type where one is and press Enter, or press F5.", id="no-files")
         with Horizontal(classes="row"):
-            yield Input(placeholder="a path, such as ~/notes.csv", id="path")
+            yield TextInput(placeholder="a path, such as ~/notes.csv", id="path")
             yield Button("Add", id="add")
             yield Button("Browse…", id="browse")
         yield Plain("", id="said")

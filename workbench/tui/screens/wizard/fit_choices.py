@@ -16,7 +16,8 @@ from workbench.tui.modals.expert import spelled
 from workbench.tui.screens.wizard import fit_words, outlook
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
 from workbench.tui.widgets.plain import Plain
-from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.widgets.slider import Slider, Stop, WordSlider
+from workbench.tui.widgets.text_input import TextInput
 
 _METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
 _AUTO = Stop("auto", "auto")
@@ -46,15 +47,15 @@ class FitChoices(Vertical):
         self._values: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
-        yield Choice("method", "Method", _METHODS, value="auto", id="method")
+        yield WordSlider("method", "Method", _METHODS, value="auto", id="method")
         yield Slider("rank", "Rank", [Stop(16, "16")], value=16, id="rank")
         yield Slider("context", "Context", [_AUTO], value="auto", id="context")
         yield Slider("micro_batch", "Micro-batch", [_AUTO], value="auto", id="micro_batch")
         with Horizontal(id="fields"):
             yield Plain("Epochs")
-            yield Input(id="epochs", max_length=12)
+            yield TextInput(id="epochs", max_length=12)
             yield Plain("Learning rate", classes="second")
-            yield Input(id="learning_rate", max_length=12)
+            yield TextInput(id="learning_rate", max_length=12)
 
     def lay(self, ground: Ground, settings: Mapping[str, Any], *, typed: bool = False) -> None:
         """Show settings, and what can be chosen instead; `typed` leaves the fields as they are."""

@@ -28,6 +28,8 @@ STEPS = {
     "keep": "keep:KeepStep",
 }
 _ORDER = tuple(STEPS)
+# What a run stands on: with other choices it is the run of another draft.
+_TRAINED_ON = ("dataset", "model", "settings")
 
 
 def step_class(name: str) -> type[WizardStep]:
@@ -51,8 +53,10 @@ class WizardScreen(WorkbenchScreen):
                 tooltip="Forget what was chosen here; datasets, models and runs stay"),
     ]  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, anew: bool = False) -> None:
+        """Open the path; `anew` offers to start over where one has been begun."""
         super().__init__()
+        self._anew = anew
         self.draft = Draft()
         self.step: WizardStep | None = None
         self._keeping = Lock()
@@ -77,18 +81,31 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+            if self._anew and self.draft != Draft():
+                self.action_start_over()
         elif event.work == "end-path":
             self.workbench.go("home")
         elif event.work == "start-training":
-            self.change(**event.result)
-            if self.draft.step == "train":
-                await self._show_step()
+            await self._take_run(event.result)
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """Let the step look first at what it started from here."""
-        if event.work == "start-training" and self.step is not None:
+        """Let the step that started training look first, if it is still the one that is open."""
+        if event.work == "start-training" and self.step is not None and self.step.NAME == "train":
             return self.step.take_failure(event)
         return False
+
+    async def _take_run(self, started: Draft) -> None:
+        """Note the run that was started, unless something else was chosen meanwhile."""
+        if any(getattr(self.draft, each) != getattr(started, each) for each in _TRAINED_ON):
+            self._kept = None  # whoever started it kept the draft that it knew
+            self._keep_soon()
+            self.app.notify(
+                "Training was started with what was chosen before; Runs has it.", severity="warning"
+            )
+            return
+        self.change(run=started.run, adapter=started.adapter)
+        if self.draft.step == "train":
+            await self._show_step()
 
     def conceal(self) -> None:
         """Let the step that is open mask what it shows."""
@@ -178,7 +195,10 @@ class WizardScreen(WorkbenchScreen):
                 self._keep_soon()
                 self.run_worker(self._show_step(), exclusive=True, group="show-step")
 
-        text = "What was chosen on this path is forgotten. Datasets, models and runs stay."
+        text = (
+            "This path has been begun and goes on where it was. Starting over forgets what was "
+            "chosen on it; datasets, models and runs stay."
+        )
         self.app.push_screen(ConfirmModal("Start over?", text, yes="Start over"), answer)
 
 

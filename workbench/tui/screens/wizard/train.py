@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,13 +21,13 @@ from workbench.tui import work
 from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
-from workbench.wording import count, duration, size
+from workbench.tui.widgets.text_input import TextInput
+from workbench.wording import METHOD_NAMES, count, duration, size
 
 if TYPE_CHECKING:
     from workbench.planning.planner import Candidate
     from workbench.tui.session import Session, Tour
 
-_METHODS = {"qlora": "QLoRA", "lora": "LoRA", "full": "full fine-tuning"}
 _UNNAMEABLE = re.compile(r"[^\w .+-]+")
 _LONGEST_NAME = 80
 # What to change, in the words of the screen, where the room's hint speaks of commands.
@@ -41,6 +41,8 @@ _HINTS = {
     "not_found": "It was removed meanwhile: step back and choose again.",
 }
 _PUBLISHED = ("finished", "stopped")
+_STARTING = "Measuring the data, planning, and starting the job…"
+_TOUR_RESUME = "press r: the run goes on from its last checkpoint."
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class TrainStep(WizardStep):
             yield Plain("Reading what was chosen…", id="train-plan")
             with Horizontal(id="train-name-row"):
                 yield Plain("Name of the adapter:")
-                yield Input(id="train-name", max_length=100)
+                yield TextInput(id="train-name", max_length=100)
             yield Plain("", id="train-said", classes="bad")
             with Horizontal(classes="buttons"):
                 yield Button("Start", id="train-start", variant="primary", disabled=True)
@@ -116,9 +118,23 @@ class TrainStep(WizardStep):
         )
         self.query_one("#train-name", Input).value = prepared.name
         start = self.query_one("#train-start", Button)
-        start.disabled = False
-        start.focus()
+        if self._is_starting:
+            # Started before somebody stepped back: a second start would be a second run.
+            start.disabled = self.query_one("#train-name", Input).disabled = True
+            self._say(_STARTING, bad=False)
+        else:
+            start.disabled = False
+            start.focus()
         self.begin("plan", lambda _: _plan(self.session, self.draft))
+
+    @property
+    def _is_starting(self) -> bool:
+        """Whether a start from here is under way, which belongs to the wizard."""
+        return any(
+            worker.name == "start-training" and not worker.is_finished
+            for worker in self.app.workers
+            if worker.node is self.wizard
+        )
 
     def _tell_plan(self, told: tuple[Candidate, bool]) -> None:
         assert self._prepared is not None
@@ -133,7 +149,7 @@ class TrainStep(WizardStep):
             return
         start.disabled = True
         self.query_one("#train-name", Input).disabled = True
-        self._say("Measuring the data, planning, and starting the job…", bad=False)
+        self._say(_STARTING, bad=False)
         name = self.query_one("#train-name", Input).value.strip()
         session, draft = self.session, self.draft
         # On the wizard, not on this step: whoever steps back meanwhile finds the run here again.
@@ -174,6 +190,7 @@ class TrainStep(WizardStep):
         )
         review, again = (self.query_one(f"#train-{n}", Button) for n in ("review", "again"))
         review.display, again.display = False, True
+        self.wizard.tell_tour(_TOUR_RESUME if state.is_resumable else self.TOUR)
         if published:
             self.begin("register", lambda _: _registered(self.session, state))
         self.wizard.refresh_bindings()
@@ -220,8 +237,8 @@ class TrainStep(WizardStep):
             self.app.notify("Review opens when training has finished.")
 
 
-def start_run(session: Session, draft: Draft, name: str) -> dict[str, Any]:
-    """Start the run that a draft describes; return what changes in the draft, which is kept.
+def start_run(session: Session, draft: Draft, name: str) -> Draft:
+    """Start the run that a draft describes; return the draft with it, which is kept.
 
     Raises:
         WorkbenchError: As `start_training` and the recipe say.
@@ -233,10 +250,10 @@ def start_run(session: Session, draft: Draft, name: str) -> dict[str, Any]:
         vault, model=draft.model, dataset=draft.dataset, adapter=name,
         recipe=recipe_of(session.tour, draft),
     )  # fmt: skip
-    changes = {"run": started.run_id, "adapter": name}
     # Kept at once: the terminal may be closed before the screen hears of it.
-    keep_draft(vault, draft.with_changes(**changes))
-    return changes
+    with_run = draft.with_changes(run=started.run_id, adapter=name)
+    keep_draft(vault, with_run)
+    return with_run
 
 
 def recipe_of(tour: Tour | None, draft: Draft) -> Recipe:
@@ -269,7 +286,7 @@ def plan_words(model: str, dataset: str, plan: Candidate, fits: bool) -> str:
     """Return the plan in two sentences."""
     rank = f" of rank {plan.rank}" if plan.rank else ""
     first = (
-        f"{model} will learn from {dataset} with {_METHODS.get(plan.method, plan.method)}{rank}: "
+        f"{model} will learn from {dataset} with {METHOD_NAMES[plan.method]}{rank}: "
         f"{count(plan.trained_parameters)} parameters are trained on records of up to "
         f"{count(plan.context)} tokens."
     )
