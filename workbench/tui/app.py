@@ -18,7 +18,7 @@ from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui import themes
 from workbench.tui.colours import Styled
-from workbench.tui.leaving import on_leaving, what_failed
+from workbench.tui.leaving import AWAITED, on_leaving, what_failed
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
@@ -250,6 +250,11 @@ class WorkbenchApp(App[int]):
 
     # Leaving
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is under way that ends when the screens do."""
+        return any(each.is_running and each.name in AWAITED for each in self.workers)
+
     def action_interrupt(self) -> None:
         """Leave at the second Ctrl+C; the first one says what becomes of the running job."""
         now = time.monotonic()
@@ -257,14 +262,14 @@ class WorkbenchApp(App[int]):
             self.exit(0)
             return
         self._last_interrupt = now
-        told = on_leaving(self.live, self.session.tour)
+        told = on_leaving(self.live, self.session.tour, at_work=self.is_at_work)
         self.notify(f"{told} Press Ctrl+C again to leave.", timeout=_SECOND_CTRL_C_SECONDS)
 
     def action_leave(self) -> None:
         """Ask, where a job runs, and leave."""
         from workbench.tui.modals.questions import ConfirmModal
 
-        if not self.live:
+        if not self.live and not self.is_at_work:
             self.exit(0)
             return
 
@@ -272,7 +277,7 @@ class WorkbenchApp(App[int]):
             if leave:
                 self.exit(0)
 
-        told = on_leaving(self.live, self.session.tour)
+        told = on_leaving(self.live, self.session.tour, at_work=self.is_at_work)
         self.push_screen(ConfirmModal("Leave?", told, yes="Leave"), answer)
 
     # What is said

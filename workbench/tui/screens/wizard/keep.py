@@ -93,7 +93,7 @@ class KeepStep(WizardStep):
         line = self.query_one("#keep-adapter", Plain)
         if event.result is None:
             line.show(
-                "The run has not made an adapter yet: Ctrl+B goes back, to see how far it is."
+                "The run has not made an adapter yet: Ctrl+G goes back, to see how far it is."
             )
             return
         first, self._adapter = self._adapter is None, event.result

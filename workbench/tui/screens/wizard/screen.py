@@ -47,7 +47,7 @@ class WizardScreen(WorkbenchScreen):
     PLACE = "wizard"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "next", "Next", id="wizard.next", tooltip="Do this step and go on"),
-        Binding("ctrl+b", "previous", "Step back", id="wizard.previous",
+        Binding("ctrl+g", "previous", "Step back", id="wizard.previous",
                 tooltip="Go back one step; nothing is lost"),
         Binding("ctrl+r", "start_over", "Start over", id="wizard.start_over", show=False,
                 tooltip="Forget what was chosen here; datasets, models and runs stay"),
