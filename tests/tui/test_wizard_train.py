@@ -115,7 +115,7 @@ def test_enter_starts_and_leads_to_review(
         await open_form(pilot, app)
         assert app.screen.query_one("#train-name", Input).value == "lessons-tiny"
         text = " ".join(words(app).split())
-        assert "tiny will learn from lessons with LoRA of rank 16" in text
+        assert "tiny will learn from lessons with plain LoRA of rank 16" in text
         assert app.focused is app.screen.query_one("#train-start")
         matches(app, f"train-form-{size[0]}x{size[1]}", MACHINE)
         await pilot.press("enter")

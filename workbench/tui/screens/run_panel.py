@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.state import RunState
 from workbench.tui import work
 from workbench.tui.following import RunLost, RunMoved, follow_run
+from workbench.tui.pauses import spare_pauses
 from workbench.tui.run_commands import UNDER_WAY, send, stop_question, takes
 from workbench.tui.widgets.plain import shown
 from workbench.tui.widgets.run_monitor import VIEWS, RunMonitor
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # The state that a command led to is told a moment later, and must not wipe what came of it.
 _NOTE_SECONDS = 3.0
+# By then the chart's libraries are loaded and the first picture stands.
+_SETTLED_SECONDS = 2.0
 _BUTTONS = (
     ("pause", "Pause"),
     ("resume", "Resume"),
@@ -92,6 +95,7 @@ class RunPanel(Container, can_focus=True):
 
     def on_mount(self) -> None:
         """Begin to follow."""
+        self.set_timer(_SETTLED_SECONDS, spare_pauses)
         follow_run(self, self._workbench.session.home / "runs" / self.run_id)
 
     # Following
