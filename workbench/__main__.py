@@ -6,28 +6,44 @@ or torch.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 from workbench.cli.access import home_of
-from workbench.cli.main import parse, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    command = parse(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if on_terminal and (not arguments or (len(arguments) == 2 and arguments[0] == "--home")):
+        # Nobody who opens the screens should wait for the parsers of all the commands.
+        return _open_screens(argparse.Namespace(home=arguments[-1] if arguments else None))
+    from workbench.cli.main import parse, run
+
+    command = parse(arguments)
     if command.failed is None:
-        # Before any handler imports a library that starts threads: a network namespace can only
-        # be entered while there is one.
-        from workbench.airgap.front_door import lock_front_door
-
-        lock_front_door()
-        if command.opens_screens and sys.stdin.isatty() and sys.stdout.isatty():
-            from workbench.tui.session import Session
-            from workbench.tui.start import open_ui
-
-            return open_ui(Session(home_of(command.options)))
+        if command.opens_screens and on_terminal:
+            return _open_screens(command.options)
+        _lock_down()
     return run(command)
+
+
+def _open_screens(options: argparse.Namespace) -> int:
+    _lock_down()
+    from workbench.tui.session import Session
+    from workbench.tui.start import open_ui
+
+    return open_ui(Session(home_of(options)))
+
+
+def _lock_down() -> None:
+    # Before anything imports a library that starts threads: a network namespace can only be
+    # entered while there is one.
+    from workbench.airgap.front_door import lock_front_door
+
+    lock_front_door()
 
 
 if __name__ == "__main__":

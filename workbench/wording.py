@@ -1,7 +1,8 @@
-"""Durations, byte sizes and counts as people say them: one way for every room and front door."""
+"""Durations, sizes, counts and methods as people say them: one way for every room and door."""
 
 from __future__ import annotations
 
+METHOD_NAMES = {"qlora": "QLoRA", "lora": "plain LoRA", "full": "full fine-tuning"}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
 

@@ -217,7 +217,7 @@ def idle(vault: Vault, size: tuple[int, int]) -> float:
     terminal = Terminal([sys.executable, "-c", _OPEN, str(vault.home), PASSPHRASE], size)
     try:
         terminal.wait_for("Home")
-        terminal.drain(6)
+        terminal.drain(12)
         before, began = terminal.cpu_seconds(), time.perf_counter()
         terminal.drain(_IDLE_SECONDS)
         return round((terminal.cpu_seconds() - before) / (time.perf_counter() - began), 4)

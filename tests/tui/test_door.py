@@ -48,6 +48,11 @@ def test_welcome_makes_a_vault_and_shows_the_recovery_key_once(tmp_path: Path) -
         assert all(group in words(app) for group in shown.split("-"))
         await pilot.press("escape", *"0000", "enter")
         assert isinstance(app.screen, RecoveryScreen), "no way around the recovery key"
+        await pilot.press("f2")
+        assert isinstance(app.screen, RecoveryScreen), "nor by the list of places"
+        offered = [each.title for each in WorkbenchCommands(app.screen).commands()]
+        assert offered
+        assert not any(title.startswith("Go to") for title in offered)
         app.screen.query_one("#typed", Input).value = ""
         await pilot.press(*shown.rsplit("-", 1)[1].lower(), "enter")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))

@@ -185,6 +185,9 @@ def test_leaving_asks_first_and_a_stop_leaves_nothing(
         await until(pilot, lambda: isinstance(app.screen, ConfirmModal))
         await pilot.press("enter")
         assert screen.query_one(ExportPane).is_busy, "Cancel has the focus"
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "nothing half done is kept" in words(app))
+        await pilot.press("enter")
         await pilot.press("escape", "tab", "enter")
         await until(pilot, lambda: "Stopped. Nothing was left behind." in words(app))
         assert app.screen is screen

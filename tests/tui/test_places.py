@@ -53,6 +53,23 @@ def test_the_log_is_told_in_words_newest_first_and_verifies(session: Session) ->
     drive(session, steps)
 
 
+def test_locking_takes_the_log_from_the_screen_and_the_door_gives_it_back(session: Session) -> None:
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.go("audit")
+        await until(pilot, lambda: "The vault was made" in words(app))
+        screen, vault = app.screen, session.vault
+        assert isinstance(screen, AuditScreen)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: app.screen is not screen)
+        assert screen._pages is None, "the log's key would outlive the lock"
+        assert not screen._entries
+        session._vault = vault
+        app.enter()
+        await until(pilot, lambda: "The vault was made" in words(app))
+
+    drive(session, steps)
+
+
 def test_a_broken_log_is_called_broken(session: Session) -> None:
     path = session.home / "audit.log"
     lines = path.read_bytes().splitlines(keepends=True)

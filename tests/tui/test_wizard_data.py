@@ -182,6 +182,44 @@ def test_columns_are_chosen_by_hand(vault: Vault, tmp_path: Path) -> None:
     assert show_dataset(vault, "fragen")["columns"] == {"prompt": "frage", "completion": "antwort"}
 
 
+def test_the_focus_stays_on_the_column_just_chosen(vault: Vault, tmp_path: Path) -> None:
+    rows = [{"frage": f"Was ist {n}?", "antwort": f"Das ist {n}."} for n in range(30)]
+    path = lines(tmp_path / "fragen.jsonl", rows)
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await add(pilot, app, path)
+        await check(pilot, app)
+        await until(pilot, lambda: focused(app) == "kind")
+        await choose(pilot, app, "kind", "completion")
+        await pilot.press("tab")
+        assert focused(app) == "field-0"
+        await pilot.press("enter", "down", "enter")
+        await until(pilot, lambda: draft_of(vault).reading["mapping"] == {"prompt": "frage"})
+        await until(pilot, lambda: not says(app, "Looking…"))
+        await pilot.pause()
+        assert focused(app) == "field-0"
+        await pilot.press("tab")
+        assert focused(app) == "field-1"
+
+    walk(vault, steps)
+
+
+def test_a_header_alone_is_told_and_offers_nothing_to_reveal(vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("question,answer\n")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await add(pilot, app, path)
+        await check(pilot, app)
+        assert "There is no record in what was read" in flat(app)
+        assert "Nothing is amiss" not in words(app)
+        await pilot.press("f6")
+        await until(pilot, lambda: says(app, "No record to show"))
+        assert "Reveal" not in words(app)
+
+    walk(vault, steps)
+
+
 def test_what_was_not_taken_is_listed_and_narrowed(vault: Vault, tmp_path: Path) -> None:
     good = [{"text": f"number {n}", "label": "a"} for n in range(30)]
     path = lines(tmp_path / "a.jsonl", [*good, {"text": "x", "label": " "}, 5, {"label": "b"}, 6])

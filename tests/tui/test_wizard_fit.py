@@ -141,7 +141,7 @@ def test_enter_takes_what_fits_best_and_going_back_shows_it_again(vault: Vault) 
         await until(pilot, lambda: "the next step" in words(app))
         await until(pilot, lambda: _kept(vault).step == "train")
         assert _kept(vault).settings == {}
-        await pilot.press("ctrl+b")
+        await pilot.press("ctrl+g")
         await until(pilot, lambda: app.screen.query(FitStep))
         await until(pilot, lambda: "Go with what fits best" in words(app))
 
@@ -180,7 +180,7 @@ def test_sliders_change_figures_and_draft_with_keys_and_mouse(vault: Vault) -> N
 
 
 def test_leaving_at_once_keeps_the_last_choice(vault: Vault) -> None:
-    for way in ("escape", "ctrl+b"):
+    for way in ("escape", "ctrl+g"):
         keep_fit_draft(vault)
 
         async def steps(

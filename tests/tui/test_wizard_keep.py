@@ -144,7 +144,7 @@ def test_leaving_the_step_stops_the_export(
         await at_keep(pilot, app)
         await pilot.press("enter")
         await until(pilot, lambda: list((tmp_path / "out").iterdir()))
-        await pilot.press("ctrl+b")
+        await pilot.press("ctrl+g")
         await until(pilot, lambda: not list((tmp_path / "out").iterdir()))
 
     drive(session, steps)

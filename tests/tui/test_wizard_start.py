@@ -40,7 +40,7 @@ def test_stepping_back_and_forth_while_it_starts_starts_one_run(
         await until(pilot, lambda: (b := button()) is not None and not b.disabled)
         await pilot.press("enter")
         await until(pilot, lambda: starts == [1])
-        await pilot.press("ctrl+b")
+        await pilot.press("ctrl+g")
         await until(pilot, lambda: button() is None)
         app.screen.open_step("train")  # type: ignore[attr-defined]
         await until(pilot, lambda: "starting the job" in words(app))

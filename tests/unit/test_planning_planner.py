@@ -174,7 +174,7 @@ def test_a_context_beyond_the_model_is_refused() -> None:
 
 
 def test_values_out_of_range_are_refused_with_their_key() -> None:
-    with pytest.raises(UsageError, match="rank: 0 is not"):
+    with pytest.raises(UsageError, match="rank: give a whole number from 1 to 1024, not 0"):
         make_plan(STARTER, LAPTOP, rank=0)
 
 

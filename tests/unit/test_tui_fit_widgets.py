@@ -30,7 +30,7 @@ from workbench.tui.widgets.memory_bars import (
     reach,
 )
 from workbench.tui.widgets.sentences import fitted
-from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.widgets.slider import Slider, Stop, WordSlider
 
 HOSTILE = "[red]x[/] \x1b[31m\u202e\ud800"
 AMOUNTS = st.lists(st.integers(0, 1 << 40), min_size=8, max_size=8)
@@ -136,7 +136,7 @@ def test_a_value_that_is_no_stop_changes_nothing() -> None:
 
 
 def test_words_are_chosen_with_the_mouse() -> None:
-    choice = Choice("m", "Method", [Stop(w, w) for w in ("auto", "lora", "full")], value="auto")
+    choice = WordSlider("m", "Method", [Stop(w, w) for w in ("auto", "lora", "full")], value="auto")
 
     async def steps(pilot: Pilot[None], app: Host) -> None:
         await pilot.click(choice, offset=(13 + 9, 0))

@@ -9,12 +9,11 @@ from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget, flops_per_token
 from workbench.planning.candidates import Candidate, DatasetLength
 from workbench.planning.memory import predict
-from workbench.wording import size
+from workbench.wording import METHOD_NAMES, size
 
 _LONG_RUN = 24 * 3600.0
 # Above this share of the card, what other programs hold is worth a word.
 _BUSY = 0.1
-_NAMES = {"qlora": "QLoRA", "lora": "plain LoRA", "full": "full fine-tuning"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,9 @@ def _nothing_fits(budget: Budget, candidates: Sequence[Candidate]) -> Iterator[A
     yield Advice(
         "nothing_fits",
         f"Nothing fits in {size(budget.usable_bytes)}. The smallest is "
-        f"{_NAMES[smallest.method]}{rank} with {smallest.context} tokens of context; it needs "
-        f"{size(smallest.predicted.total)}. Take a smaller model, a shorter context or a larger "
-        "device.",
+        f"{METHOD_NAMES[smallest.method]}{rank} with {smallest.context} tokens of context; it "
+        f"needs {size(smallest.predicted.total)}. Take a smaller model, a shorter context or a "
+        "larger device.",
     )
     yield from _about_busy_card(budget)
 
@@ -191,5 +190,5 @@ def _about_busy_card(budget: Budget) -> Iterator[Advice]:
 
 
 def _upper(method: str) -> str:
-    name = _NAMES[method]
+    name = METHOD_NAMES[method]
     return name[0].upper() + name[1:]

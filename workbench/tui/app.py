@@ -5,21 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from importlib import import_module
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.reactive import reactive
-from textual.screen import Screen
 
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
 from workbench.text import printable
 from workbench.tui import themes
 from workbench.tui.colours import Styled
-from workbench.tui.leaving import on_leaving, what_failed
+from workbench.tui.leaving import AWAITED, on_leaving, what_failed
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
@@ -144,6 +143,12 @@ class WorkbenchApp(App[int]):
         """Whether there is a screen below to go back to: Textual's own, Home, then this one."""
         return len(self.screen_stack) > 2
 
+    @property
+    def can_go(self) -> bool:
+        """Whether places can be gone to: the vault is open, and no screen holds one back."""
+        held = any(isinstance(each, WorkbenchScreen) and each.HOLDS for each in self.screen_stack)
+        return self.session.is_open and not held
+
     def action_help_here(self) -> None:
         """Explain the screen on top."""
         from workbench.tui.modals.page import HelpModal
@@ -160,17 +165,13 @@ class WorkbenchApp(App[int]):
             if name:
                 self.go(name)
 
-        if self.leads_on(self.screen) and isinstance(self.screen, WorkbenchScreen):
+        if self.can_go and isinstance(self.screen, WorkbenchScreen):
             self.push_screen(PlacesModal(), go)
-
-    def leads_on(self, screen: Screen[Any]) -> bool:
-        """Whether one may go to the places from `screen`: the vault is open, nothing is due."""
-        return self.session.is_open and getattr(screen, "LEADS_ON", True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what a closed door leaves nothing to do for."""
         if action == "places":
-            return self.leads_on(self.screen)
+            return self.can_go
         if action == "lock":
             return self.session.is_open
         return super().check_action(action, parameters)
@@ -249,6 +250,11 @@ class WorkbenchApp(App[int]):
 
     # Leaving
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is under way that ends when the screens do."""
+        return any(each.is_running and each.name in AWAITED for each in self.workers)
+
     def action_interrupt(self) -> None:
         """Leave at the second Ctrl+C; the first one says what becomes of the running job."""
         now = time.monotonic()
@@ -256,14 +262,14 @@ class WorkbenchApp(App[int]):
             self.exit(0)
             return
         self._last_interrupt = now
-        told = on_leaving(self.live, self.session.tour)
+        told = on_leaving(self.live, self.session.tour, at_work=self.is_at_work)
         self.notify(f"{told} Press Ctrl+C again to leave.", timeout=_SECOND_CTRL_C_SECONDS)
 
     def action_leave(self) -> None:
         """Ask, where a job runs, and leave."""
         from workbench.tui.modals.questions import ConfirmModal
 
-        if not self.live:
+        if not self.live and not self.is_at_work:
             self.exit(0)
             return
 
@@ -271,7 +277,7 @@ class WorkbenchApp(App[int]):
             if leave:
                 self.exit(0)
 
-        told = on_leaving(self.live, self.session.tour)
+        told = on_leaving(self.live, self.session.tour, at_work=self.is_at_work)
         self.push_screen(ConfirmModal("Leave?", told, yes="Leave"), answer)
 
     # What is said

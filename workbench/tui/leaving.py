@@ -7,9 +7,21 @@ from collections.abc import Sequence
 from workbench.airgap.leaks import describe
 from workbench.tui.session import Tour
 
+# Work of the screens' own that somebody waits for; it ends with them, and leaves nothing half done.
+AWAITED = frozenset({"add", "answer", "export", "import", "review", "starter", "verify"})
 
-def on_leaving(live: Sequence[object], tour: Tour | None) -> str:
-    """Say what becomes of what runs; `live` are the runs that have not ended."""
+
+def on_leaving(live: Sequence[object], tour: Tour | None, *, at_work: bool = False) -> str:
+    """Say what becomes of what runs.
+
+    Args:
+        live: The runs that have not ended.
+        at_work: Whether something of `AWAITED` is under way.
+    """
+    if at_work:
+        return "What is at work here is given up; nothing half done is kept." + (
+            f" {on_leaving(live, tour)}" if live else ""
+        )
     if not live:
         return "Nothing runs."
     if tour is not None and not tour.kept:

@@ -41,7 +41,7 @@ class WorkbenchCommands(Provider):
                 about,
                 partial(app.run_action, binding.action, active.node),
             )
-        if app.leads_on(self.screen):
+        if app.can_go:
             for place in PLACES:
                 yield Command(f"Go to: {place.title}", place.about, partial(app.go, place.name))
 

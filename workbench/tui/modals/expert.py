@@ -15,7 +15,7 @@ from textual.widgets import Button, Input
 from workbench.errors import UsageError
 from workbench.recipe import FIELDS, Field, Recipe, RecipeError, parse, parse_size
 from workbench.tui.widgets.plain import Plain
-from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.widgets.slider import Slider, Stop, WordSlider
 from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import size
 
@@ -75,7 +75,9 @@ class ExpertModal(ModalScreen[Recipe | None]):
             if field.kind in ("choice", "switch"):
                 words = [str(each).lower() for each in field.words or (False, True)]
                 stops = [Stop(word, _SPOKEN.get(word, word)) for word in words]
-                yield Choice(field.key, field.key, stops, value=text or default, label_width=_LABEL)
+                yield WordSlider(
+                    field.key, field.key, stops, value=text or default, label_width=_LABEL
+                )
             else:
                 yield Plain(field.key)
                 yield TextInput(text, placeholder=default, id=field.key, max_length=200)
@@ -146,7 +148,7 @@ class ExpertModal(ModalScreen[Recipe | None]):
         for field in self.query(Input):
             with field.prevent(Input.Changed):
                 field.value = ""
-        for choice in self.query(Choice):
+        for choice in self.query(WordSlider):
             choice.put(spelled(FIELDS[choice.key], FIELDS[choice.key].default))
         self._read()
 

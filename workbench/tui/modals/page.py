@@ -27,7 +27,7 @@ class HelpModal(ModalScreen[None]):
     """Shows the product's own Markdown; never text from outside."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1", "close", "Close", id="page.close", tooltip="Close the page"),
+        Binding("escape,f1,enter", "close", "Close", id="page.close", tooltip="Close the page"),
     ]
 
     def __init__(self, title: str, text: str) -> None:
@@ -46,7 +46,9 @@ class HelpModal(ModalScreen[None]):
                 seen.add(binding.id)
                 about = binding.tooltip or binding.description
                 lines.append(f"| {screen.app.get_key_display(binding)} | {about} |")
-        return cls(heading, read_page(page) + "\n".join(lines))
+        # The dialog has a title of its own: the page's first line would repeat it.
+        text = read_page(page).partition("\n")[2]
+        return cls(heading, text + "\n".join(lines))
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog page"):

@@ -70,14 +70,13 @@ class AdaptersScreen(WorkbenchScreen):
             yield Facts(id="facts")
 
     def on_mount(self) -> None:
-        """Read the library."""
+        """Name the columns; the library is read when the screen comes up."""
         table = self.query_one("#adapters", DataTable)
         for title in ("Adapter", "Base", "Dataset", "Method", "Rank", "Held-out loss", "Tags"):
             table.add_column(cell(title), key=title)
-        self._read()
 
     def on_screen_resume(self) -> None:
-        """Read it again after something above may have changed it."""
+        """Read the library; again after something above may have changed it."""
         if self.session.is_open:
             self._read()
 

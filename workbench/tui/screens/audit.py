@@ -80,6 +80,14 @@ class AuditScreen(WorkbenchScreen):
         names = {entry.object_id: entry.name for entry in vault.catalogue.entries()}
         return pages, pages.refresh(), names
 
+    def conceal(self) -> None:
+        """Hold neither entries nor what opens them any longer."""
+        self._pages = None
+        self._names = {}
+        self._entries.clear()
+        self.query_one(PagedList).show_total(0)
+        self.query_one("#audit-entry", Plain).show("")
+
     @on(PagedList.PageWanted)
     def _fetch(self, event: PagedList.PageWanted) -> None:
         pages = self._pages
@@ -91,6 +99,8 @@ class AuditScreen(WorkbenchScreen):
 
     @on(WorkDone)
     def _take(self, event: WorkDone) -> None:
+        if not self.session.is_open and (event.work == "open" or event.work.startswith("page-")):
+            return  # locked meanwhile
         if event.work == "open":
             self._pages, total, self._names = event.result
             self._entries.clear()

@@ -42,10 +42,10 @@ class WorkbenchScreen(Screen[None]):
     CSS_PATH: ClassVar = sorted(Path(__file__).parents[1].glob("styles/*.tcss"))
     PLACE: ClassVar[str] = "home"
     TOUR: ClassVar[str] = ""
+    # Whether it has to be done with before anybody goes elsewhere: the door, the recovery key.
+    HOLDS: ClassVar[bool] = False
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
-    # Whether one may go to other places from here, with F2 or the palette.
-    LEADS_ON: ClassVar[bool] = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-tall"), (40, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [

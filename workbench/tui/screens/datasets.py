@@ -138,7 +138,9 @@ class DatasetsScreen(WorkbenchScreen):
 
     def action_import_files(self) -> None:
         """Go to the guided path."""
-        self.workbench.go("wizard")
+        from workbench.tui.screens.wizard.screen import WizardScreen
+
+        self.workbench.go("wizard", WizardScreen(anew=True))
 
     @on(DataTable.RowSelected)
     def action_open(self) -> None:

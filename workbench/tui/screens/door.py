@@ -24,6 +24,7 @@ _ROOM = MOST_CHARACTERS + 1
 class UnlockScreen(WorkbenchScreen):
     """Asks for the passphrase; the recovery key opens too."""
 
+    HOLDS = True
     HELP_PAGE = "unlock"
     CSS_PATH: ClassVar = []
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -128,6 +129,7 @@ class UnlockScreen(WorkbenchScreen):
 class WelcomeScreen(WorkbenchScreen):
     """The first start: choose a passphrase, see how strong it is."""
 
+    HOLDS = True
     HELP_PAGE = "welcome"
     CSS_PATH: ClassVar = []
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -219,10 +221,10 @@ class WelcomeScreen(WorkbenchScreen):
 class RecoveryScreen(WorkbenchScreen):
     """Shows the recovery key once, and goes on when a part of it was typed back."""
 
+    HOLDS = True
     HELP_PAGE = "welcome"
     CSS_PATH: ClassVar = []
     # There is no way around: without this key a forgotten passphrase is the end of the data.
-    LEADS_ON = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "escape",

@@ -116,6 +116,9 @@ class ExportPane(Container):
     def show_adapter(self, adapter: Mapping[str, Any]) -> None:
         """Ask about another adapter, as `show_adapter` of the library returns it."""
         self._adapter = adapter
+        if not self._chosen_by_hand:
+            # The folder that was suggested for another adapter must not be written to.
+            self._form.show_folder("")
         if not self.is_busy:
             self._show("ask")
         self._check()

@@ -16,6 +16,8 @@ from workbench.tui.modals.questions import ConfirmModal, MessageModal
 from workbench.tui.screens.adding import AddModelScreen
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.shelf import (
+    COLUMNS,
+    EMPTY,
     Shelf,
     ShelfModel,
     need_sentence,
@@ -29,11 +31,6 @@ from workbench.tui.widgets.row_table import RowTable
 from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed
 from workbench.wording import count, size
 
-_EMPTY = (
-    "There is no base model on the shelf.\n\n"
-    "Press a to add the folder of one, or s to put back the small starter model,\n"
-    "which is for trying things out."
-)
 _PHASES = {"verify": "Reading its files", "copy": "Copying"}
 
 
@@ -62,7 +59,7 @@ class ModelsScreen(WorkbenchScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Plain("Reading the shelf…", id="none", classes="empty")
-        table = RowTable(("Model", "Family", "Size", "On disk", "QLoRA needs here"), id="list")
+        table = RowTable(COLUMNS, id="list")
         table.display = False
         yield table
         yield ProgressLine(id="progress")
@@ -103,7 +100,7 @@ class ModelsScreen(WorkbenchScreen):
     def _fill(self, shelf: Shelf) -> None:
         self._shelf = shelf
         table, nothing = self.query_one(RowTable), self.query_one("#none", Plain)
-        nothing.show(_EMPTY)
+        nothing.show(EMPTY)
         nothing.display, table.display = not shelf.models, bool(shelf.models)
         self.query_one("#details").display = bool(shelf.models)
         table.fill(((model.object_id, shelf_row(model)) for model in shelf.models), at=self._added)

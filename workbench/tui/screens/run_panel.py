@@ -16,13 +16,13 @@ from workbench.errors import WorkbenchError
 from workbench.runs.state import RunState
 from workbench.tui import work
 from workbench.tui.following import RunLost, RunMoved, follow_run
-from workbench.tui.modals.questions import MessageModal
 from workbench.tui.run_commands import UNDER_WAY, send, stop_question, takes
 from workbench.tui.widgets.plain import shown
 from workbench.tui.widgets.run_monitor import VIEWS, RunMonitor
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
+    from workbench.tui.screens.base import WorkbenchScreen
 
 # The state that a command led to is told a moment later, and must not wipe what came of it.
 _NOTE_SECONDS = 3.0
@@ -185,7 +185,7 @@ class RunPanel(Container, can_focus=True):
         self._doing = ""
         self._note("")
         self._offer()
-        self.app.push_screen(MessageModal.of_error(event.error))
+        cast("WorkbenchScreen", self.screen).show_error(event.error)
 
     def _note(self, text: str) -> None:
         self._noted_at = time.monotonic()

@@ -8,12 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet
+from textual.widgets import Button, Checkbox, Input, RadioSet
 
 from workbench.errors import WorkbenchError, told_by_system
 from workbench.tui.modals.passphrase import PassphraseModal, Passphrases
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.settings import THEMES
+from workbench.tui.widgets.check import Check
+from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.work import Progress, WorkDone, WorkFailed
 from workbench.wording import count
@@ -43,8 +45,8 @@ class SettingsScreen(WorkbenchScreen):
             yield Plain("Looks", classes="heading")
             with RadioSet(id="theme"):
                 for name, theme in zip(_THEME_NAMES, THEMES, strict=True):
-                    yield RadioButton(shown(name), value=now.theme == theme)
-            yield Checkbox(
+                    yield Choice(shown(name), value=now.theme == theme)
+            yield Check(
                 "Things may move (off saves bytes over slow lines)", now.animation, id="animation"
             )
             yield Plain("Privacy", classes="heading")
@@ -56,7 +58,7 @@ class SettingsScreen(WorkbenchScreen):
                     str(now.idle_minutes), id="idle", type="integer", max_length=4,
                     select_on_focus=True,
                 )  # fmt: skip
-            yield Checkbox(
+            yield Check(
                 "Names and figures may be copied to the clipboard (records never are)",
                 now.copy,
                 id="copy",

@@ -16,6 +16,12 @@ from workbench.wording import duration, size
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
 
+EMPTY = (
+    "There is no base model on the shelf.\n\n"
+    "Press a to add the folder of one, or s to put back the small starter model,\n"
+    "which is for trying things out."
+)
+COLUMNS = ("Model", "Family", "Size", "On disk", "QLoRA needs here")
 _DEVICES = {"cuda": "on the graphics card", "cpu": "in this machine's memory"}
 
 

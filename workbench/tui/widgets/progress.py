@@ -36,10 +36,14 @@ class ProgressLine(Plain):
             phase: What is done, in the product's own words.
             bytes_: Whether bytes are counted, or pieces.
         """
+        self.show(progress_text(done, total, phase, self._seconds_of(phase), bytes_=bytes_))
+
+    def _seconds_of(self, phase: str) -> float:
+        """Return how long this phase has been going on."""
         now = self._clock()
         if phase != self._phase:
             self._phase, self._began = phase, now
-        self.show(progress_text(done, total, phase, now - self._began, bytes_=bytes_))
+        return now - self._began
 
     def clear_line(self) -> None:
         """Show nothing again."""

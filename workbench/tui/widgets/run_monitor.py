@@ -133,6 +133,7 @@ class RunMonitor(Vertical):
             self._told = text
             said.show(text)
             said.display = bool(text)
+            said.set_class(self.state.state in ("finished", "stopped"), "-calm")
 
     def _fill_log(self) -> None:
         place = self.query_one("#run-log", VerticalScroll)

@@ -168,7 +168,7 @@ class Slider(Widget, can_focus=True):
         return shown(f"{mark}{self.label:<{self._column - 1}}")
 
 
-class Choice(Slider):
+class WordSlider(Slider):
     """A few words of which one is chosen, all of them seen at once."""
 
     def _spans(self) -> list[tuple[int, str]]:

@@ -32,9 +32,10 @@ class Turns(VerticalScroll, can_focus=True, inherit_bindings=False):
     """
     # Not left and right, which turn to the neighbours.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "scroll_up", "Up", id="turns.up", show=False, tooltip="Read back"),
+        Binding("up", "scroll_up", "Up", id="turns.up", show=False,
+                tooltip="Read back one line"),
         Binding("down", "scroll_down", "Down", id="turns.down", show=False,
-                tooltip="Read on below"),
+                tooltip="Read on one line"),
         Binding("pageup", "page_up", "Page up", id="turns.page_up", show=False,
                 tooltip="Read back one screen"),
         Binding("pagedown", "page_down", "Page down", id="turns.page_down", show=False,

@@ -5,34 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from workbench.tui.widgets.plain import Plain
-from workbench.tui.widgets.progress import progress_text
+from workbench.tui.widgets.progress import ProgressLine, progress_text
 from workbench.wording import duration
 
 
-class WorkBar(Plain):
-    """Two lines; it is told phases by their code and shows them as `phases` has them."""
+class WorkBar(ProgressLine):
+    """Two lines; it is told pieces of a phase by its code, and shows that as `phases` has it."""
+
+    DEFAULT_CSS = "WorkBar { height: auto; color: $foreground; }"
 
     def __init__(
         self,
         phases: Mapping[str, str],
         *,
-        clock: Callable[[], float] = time.monotonic,
         id: str | None = None,  # noqa: A002  Textual's own name
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("", id=id)
+        super().__init__(id=id, clock=clock)
         self._phases = phases
-        self._clock = clock
-        self._phase = ""
-        self._began = 0.0
 
-    def tell(self, done: int, total: int, phase: str) -> None:
+    def tell(self, done: int, total: int, phase: str, *, bytes_: bool = False) -> None:
         """Show progress; a new phase starts its own clock."""
-        if phase != self._phase:
-            self._phase, self._began = phase, self._clock()
-        seconds = self._clock() - self._began
+        seconds = self._seconds_of(phase)
         if done or total:
-            told = progress_text(done, total, "", seconds, bytes_=False).strip()
+            told = progress_text(done, total, "", seconds, bytes_=bytes_).strip()
         else:
             told = duration(seconds) if seconds >= 1 else ""
         self.show(f"{self._phases.get(phase, phase.capitalize())}\n{told}")

@@ -138,7 +138,9 @@ class CheckStage(Stage):
             name.value = wanted if free else proposed_name(self.step.draft.files, looked.names)
         go = self.query_one("#go", Button)
         go.disabled = not seen.taken
-        if seen.kind and go.disabled:
+        if seen.kind and not seen.looked:
+            self.say("There is no record in what was read: a header alone? Choose other files.")
+        elif seen.kind and go.disabled:
             self.say("None of the records looked at can be taken. Are these the right columns?")
         # Whoever is busy with a field stays there.
         if self.focused_here in {None, self.query_one("#back")}:
@@ -222,8 +224,8 @@ class CheckStage(Stage):
         self._show_importing(True)
         self.say("Reading…", kind="muted")
         flag = self._flag = StopFlag()
-        vault = self.step.session.vault
-        self.begin("import", lambda tell: bring_in(vault, draft, flag.heeding(tell)))
+        session = self.step.session
+        self.begin("import", lambda tell: bring_in(session.vault, draft, flag.heeding(tell)))
 
     def _show_importing(self, on: bool) -> None:
         self._importing = on

@@ -42,7 +42,7 @@ def findings(looked: Looked) -> str:
         lines += [f"  {count(n)} × {rejected(code)}" for code, n in seen.rejected_by_code.items()]
     if seen.sensitive:
         lines.append(f"Likely identifiers: {identifiers(seen.sensitive)}.")
-    if not lines:
+    if not lines and seen.looked:
         lines.append("Nothing is amiss with them.")
     if not seen.whole:
         lines.append("Only the beginning was looked at; sealing reads everything.")

@@ -89,6 +89,7 @@ class Stage(Container):
         self._place = min(self._place, max(len(preview.pieces) - 1, 0))
         self.query_one(Histogram).show(preview.lengths, preview.context)
         self._show_record()
+        self.screen.refresh_bindings()
 
     def _show_record(self) -> None:
         preview = self._preview
@@ -146,7 +147,9 @@ class Stage(Container):
                 tabs = self.query_one(TabbedContent)
             except NoMatches:
                 return False
-            return action == "next_view" or tabs.active == "records"
+            return action == "next_view" or (
+                tabs.active == "records" and bool(self._preview.pieces)
+            )
         return super().check_action(action, parameters)
 
     @on(TabbedContent.TabActivated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Looked:
     """Files as they would be imported.
 
     Attributes:
-        peek: What stands at their beginnings.
+        peek: What stands at their beginnings, without the records.
         preview: Their first records.
         fields: The fields that each kind takes, and whether a record may lack it.
         names: Of the datasets that there are.
@@ -118,7 +118,8 @@ def look(vault: Vault, draft: Draft) -> Looked:
     }
     names = frozenset(entry.name for entry in vault.catalogue.entries("dataset"))
     preview = _preview(vault, draft, seen.records[:SHOWN], seen.records)
-    return Looked(seen, preview, fields, names)
+    # What is shown of them stands in the preview; the others are not held any longer.
+    return Looked(replace(seen, records=()), preview, fields, names)
 
 
 def bring_in(vault: Vault, draft: Draft, progress: Progress) -> ImportReport:

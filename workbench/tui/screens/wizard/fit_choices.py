@@ -16,7 +16,7 @@ from workbench.tui.modals.expert import spelled
 from workbench.tui.screens.wizard import fit_words, outlook
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
 from workbench.tui.widgets.plain import Plain
-from workbench.tui.widgets.slider import Choice, Slider, Stop
+from workbench.tui.widgets.slider import Slider, Stop, WordSlider
 from workbench.tui.widgets.text_input import TextInput
 
 _METHODS = [Stop(key, name) for key, name in fit_words.NAMES.items()]
@@ -47,7 +47,7 @@ class FitChoices(Vertical):
         self._values: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
-        yield Choice("method", "Method", _METHODS, value="auto", id="method")
+        yield WordSlider("method", "Method", _METHODS, value="auto", id="method")
         yield Slider("rank", "Rank", [Stop(16, "16")], value=16, id="rank")
         yield Slider("context", "Context", [_AUTO], value="auto", id="context")
         yield Slider("micro_batch", "Micro-batch", [_AUTO], value="auto", id="micro_batch")

@@ -16,11 +16,10 @@ from workbench.tui.screens.exporting import ExportPane
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import Progress, WorkDone
-from workbench.wording import count, size
+from workbench.wording import METHOD_NAMES, count, size
 
 _LOAD, _ANNOTATE = "load-adapter", "annotate"
 _LONGEST_NOTE = 40
-_METHODS = {"qlora": "QLoRA", "lora": "LoRA", "full": "all weights"}
 _TOUR_EXPORT = "Press Enter to export it; the folder is chosen."
 _TOUR_WAIT = "Wait: it is written, loaded afresh and compared with the adapter."
 _TOUR_FINISH = "Press Enter to finish. That was the whole path."
@@ -94,7 +93,7 @@ class KeepStep(WizardStep):
         line = self.query_one("#keep-adapter", Plain)
         if event.result is None:
             line.show(
-                "The run has not made an adapter yet: Ctrl+B goes back, to see how far it is."
+                "The run has not made an adapter yet: Ctrl+G goes back, to see how far it is."
             )
             return
         first, self._adapter = self._adapter is None, event.result
@@ -227,7 +226,7 @@ def written_on(adapter: Mapping[str, Any]) -> str:
 
 def described(adapter: Mapping[str, Any]) -> str:
     """Return what an adapter is in a line."""
-    method = _METHODS.get(str(adapter["method"]), str(adapter["method"]))
+    method = METHOD_NAMES.get(str(adapter["method"]), str(adapter["method"]))
     rank = "" if adapter["method"] == "full" else f", rank {adapter['rank']}"
     return (
         f"✓ {adapter['adapter']}: {method}{rank}, "

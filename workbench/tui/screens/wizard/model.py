@@ -12,17 +12,18 @@ from textual.widgets import Button, DataTable
 
 from workbench.runs.drafts import Draft
 from workbench.tui.screens.adding import AddModelScreen
-from workbench.tui.screens.shelf import Shelf, need_sentence, read_shelf, shelf_row
+from workbench.tui.screens.shelf import (
+    COLUMNS,
+    EMPTY,
+    Shelf,
+    need_sentence,
+    read_shelf,
+    shelf_row,
+)
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.row_table import RowTable
 from workbench.tui.work import Progress, WorkDone
-
-_EMPTY = (
-    "There is no base model on the shelf.\n\n"
-    "Press a to add the folder of one, or s to put back the small starter model,\n"
-    "which is for trying things out."
-)
 
 
 class ModelStep(WizardStep):
@@ -50,8 +51,8 @@ class ModelStep(WizardStep):
         return "" if draft.dataset else "Choose the data first."
 
     def compose(self) -> ComposeResult:
-        yield RowTable(("Model", "Family", "Size", "On disk", "QLoRA needs here"), id="shelf")
-        yield Plain(_EMPTY, id="no-models", classes="empty")
+        yield RowTable(COLUMNS, id="shelf")
+        yield Plain(EMPTY, id="no-models", classes="empty")
         yield Plain("", id="why")
         yield Plain("", id="about", classes="muted")
         with Horizontal(classes="buttons"):

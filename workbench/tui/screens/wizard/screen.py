@@ -47,14 +47,16 @@ class WizardScreen(WorkbenchScreen):
     PLACE = "wizard"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "next", "Next", id="wizard.next", tooltip="Do this step and go on"),
-        Binding("ctrl+b", "previous", "Step back", id="wizard.previous",
+        Binding("ctrl+g", "previous", "Step back", id="wizard.previous",
                 tooltip="Go back one step; nothing is lost"),
         Binding("ctrl+r", "start_over", "Start over", id="wizard.start_over", show=False,
                 tooltip="Forget what was chosen here; datasets, models and runs stay"),
     ]  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, anew: bool = False) -> None:
+        """Open the path; `anew` offers to start over where one has been begun."""
         super().__init__()
+        self._anew = anew
         self.draft = Draft()
         self.step: WizardStep | None = None
         self._keeping = Lock()
@@ -79,6 +81,8 @@ class WizardScreen(WorkbenchScreen):
         if event.work == "load-draft":
             self.draft = event.result or Draft()
             await self._show_step()
+            if self._anew and self.draft != Draft():
+                self.action_start_over()
         elif event.work == "end-path":
             self.workbench.go("home")
         elif event.work == "start-training":
@@ -191,7 +195,10 @@ class WizardScreen(WorkbenchScreen):
                 self._keep_soon()
                 self.run_worker(self._show_step(), exclusive=True, group="show-step")
 
-        text = "What was chosen on this path is forgotten. Datasets, models and runs stay."
+        text = (
+            "This path has been begun and goes on where it was. Starting over forgets what was "
+            "chosen on it; datasets, models and runs stay."
+        )
         self.app.push_screen(ConfirmModal("Start over?", text, yes="Start over"), answer)
 
 

@@ -22,13 +22,12 @@ from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.text_input import TextInput
-from workbench.wording import count, duration, size
+from workbench.wording import METHOD_NAMES, count, duration, size
 
 if TYPE_CHECKING:
     from workbench.planning.planner import Candidate
     from workbench.tui.session import Session, Tour
 
-_METHODS = {"qlora": "QLoRA", "lora": "LoRA", "full": "full fine-tuning"}
 _UNNAMEABLE = re.compile(r"[^\w .+-]+")
 _LONGEST_NAME = 80
 # What to change, in the words of the screen, where the room's hint speaks of commands.
@@ -287,7 +286,7 @@ def plan_words(model: str, dataset: str, plan: Candidate, fits: bool) -> str:
     """Return the plan in two sentences."""
     rank = f" of rank {plan.rank}" if plan.rank else ""
     first = (
-        f"{model} will learn from {dataset} with {_METHODS.get(plan.method, plan.method)}{rank}: "
+        f"{model} will learn from {dataset} with {METHOD_NAMES[plan.method]}{rank}: "
         f"{count(plan.trained_parameters)} parameters are trained on records of up to "
         f"{count(plan.context)} tokens."
     )
