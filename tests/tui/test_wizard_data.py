@@ -182,28 +182,6 @@ def test_columns_are_chosen_by_hand(vault: Vault, tmp_path: Path) -> None:
     assert show_dataset(vault, "fragen")["columns"] == {"prompt": "frage", "completion": "antwort"}
 
 
-def test_the_focus_stays_on_the_column_just_chosen(vault: Vault, tmp_path: Path) -> None:
-    rows = [{"frage": f"Was ist {n}?", "antwort": f"Das ist {n}."} for n in range(30)]
-    path = lines(tmp_path / "fragen.jsonl", rows)
-
-    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
-        await add(pilot, app, path)
-        await check(pilot, app)
-        await until(pilot, lambda: focused(app) == "kind")
-        await choose(pilot, app, "kind", "completion")
-        await pilot.press("tab")
-        assert focused(app) == "field-0"
-        await pilot.press("enter", "down", "enter")
-        await until(pilot, lambda: draft_of(vault).reading["mapping"] == {"prompt": "frage"})
-        await until(pilot, lambda: not says(app, "Looking…"))
-        await pilot.pause()
-        assert focused(app) == "field-0"
-        await pilot.press("tab")
-        assert focused(app) == "field-1"
-
-    walk(vault, steps)
-
-
 def test_a_header_alone_is_told_and_offers_nothing_to_reveal(vault: Vault, tmp_path: Path) -> None:
     path = tmp_path / "bare.csv"
     path.write_text("question,answer\n")
@@ -310,7 +288,7 @@ def test_the_help_page_opens(vault: Vault) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(app.screen, HelpModal))
-        assert "examples of what the model shall do" in words(app)
+        assert "A model learns from examples" in words(app)
 
     walk(vault, steps)
 

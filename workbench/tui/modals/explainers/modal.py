@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -25,6 +26,7 @@ class ExplainerModal(ModalScreen[None]):
         place: The number of the term on the page.
     """
 
+    CSS_PATH: ClassVar = [Path(__file__).parents[2] / "styles" / "fit.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", id="explainer.close", tooltip="Close the page"),
         Binding("n", "turn(1)", "Next", id="explainer.next",

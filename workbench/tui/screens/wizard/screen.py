@@ -163,6 +163,7 @@ class WizardScreen(WorkbenchScreen):
         place = self.query_one("#step", Container)
         await place.remove_children()
         self.step = kind()
+        self.step.owner = self
         self.query_one("#steps", Plain).show(_trail(kind.NAME))
         self.query_one("#sentence", Plain).show(kind.SENTENCE)
         self.tell_tour(kind.TOUR)

@@ -38,10 +38,14 @@ class WizardStep(Container):
     SENTENCE: ClassVar[str]
     TOUR: ClassVar[str] = ""
 
+    # Set by the wizard: while a step is taken away it no longer knows its screen, and a choice of
+    # the last moment has to be kept all the same.
+    owner: WizardScreen | None = None
+
     @property
     def wizard(self) -> WizardScreen:
         """The screen around it."""
-        return cast("WizardScreen", self.screen)
+        return self.owner or cast("WizardScreen", self.screen)
 
     @property
     def workbench(self) -> WorkbenchApp:
