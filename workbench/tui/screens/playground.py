@@ -106,6 +106,7 @@ class PlaygroundScreen(WorkbenchScreen):
 
     def _take_speakers(self, speakers: list[Speaker]) -> None:
         self._speakers = speakers
+        self.refresh_bindings()  # who can be chosen now
         if not speakers:
             self.query_one("#none", Plain).show(_EMPTY)
             self.query_one("#question").disabled = True
