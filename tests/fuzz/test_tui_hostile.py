@@ -13,7 +13,7 @@ _COUNT = int(os.environ.get("WORKBENCH_FUZZ_STRINGS", "10000"))
 _AT_ONCE = 500
 
 
-@pytest.mark.fuzz
+@pytest.mark.exhaustive
 @pytest.mark.timeout(4 * 3600)
 def test_many_strings_through_every_widget() -> None:
     for seed in range(10, 10 + -(-_COUNT // _AT_ONCE)):
