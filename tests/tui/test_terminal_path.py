@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.terminal import Terminal, has_tmux
+from tests.fixtures.tmux import Terminal, has_tmux
 
 pytestmark = [
     pytest.mark.slow,
