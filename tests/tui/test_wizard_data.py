@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -37,9 +36,6 @@ from workbench.tui.screens.wizard.screen import WizardScreen
 from workbench.tui.widgets.records import RecordView
 from workbench.vault.store import Vault
 
-# Where the sample files lie differs from machine to machine.
-PATHS = ((re.compile(r"(&#160;){3}/[^<]*?starter/data(&#160;)*"), " /starter/data "),)
-
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
@@ -55,7 +51,7 @@ def test_in_the_demo_enter_is_enough(vault: Vault, monkeypatch: pytest.MonkeyPat
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await until(pilot, lambda: says(app, "holds no dataset yet"))
         assert "Tour: Press Enter to look at the two sample files." in words(app)
-        matches(app, "wizard-data-choose-80x24", *PATHS)
+        matches(app, "wizard-data-choose-80x24")
         await pilot.press("enter")
         await until(pilot, lambda: says(app, "721 of 750 records can be taken"))
         await until(pilot, lambda: focused(app) == "go")
