@@ -1,7 +1,8 @@
 """The one typed declaration of what a run may be told.
 
 `Recipe` declares every key once: its type, default, range and help. The recipe file, the `--set`
-flags, the wizard's fields, the validation and the help are all derived from it.
+flags, the wizard's fields, the validation and the help are all derived from it. The module is long
+because the declaration is: cut in two, a key and its meaning would stand apart.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def sample(folder: Path) -> Path:
 
 def check(name: str, shown: str, folder: Path) -> None:
     """Compare a capture with the kept one, figures and this test's own folder aside."""
-    steady = shown.replace(str(folder), "/work")
+    steady = shown.replace(str(folder), "/place")
     steady = re.sub(r"\b[0-9A-Z]{4}(-[0-9A-Z]{4})+-?", "KEY", steady)
     steady = re.sub(r"\d[\d,.]*(e-\d+)?", "0", steady)
     steady = re.sub(r"[ \t]+", " ", steady)
