@@ -187,7 +187,9 @@ def test_leaving_at_once_keeps_the_last_choice(vault: Vault) -> None:
             pilot: Pilot[int], app: WorkbenchApp, step: FitStep, way: str = way
         ) -> None:
             app.screen.query_one("#rank", Slider).focus()
-            await pilot.press("right", way)
+            await pilot.press("right")
+            await until(pilot, lambda: step.settings == {"rank": 24})
+            await pilot.press(way)
             await until(pilot, lambda: _kept(vault).settings == {"rank": 24})
 
         at_fit(vault, steps)
