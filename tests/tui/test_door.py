@@ -264,17 +264,17 @@ def test_an_idle_vault_warns_then_locks(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         app.change_settings(app.settings.with_changes(idle_minutes=1))
-        app._last_key = time.monotonic() - 32
+        app.lock.last_key = time.monotonic() - 32
         told: list[str] = []
         with mock.patch.object(app, "notify", lambda text, **_: told.append(text)):
-            app._lock_when_idle()
+            app.lock.look()
         assert [text.split(".")[0] for text in told] == ["The vault locks in 28 s"]
         assert session.is_open
         await pilot.press("tab")
-        app._lock_when_idle()
+        app.lock.look()
         assert session.is_open, "a key keeps it open"
-        app._last_key = time.monotonic() - 61
-        app._lock_when_idle()
+        app.lock.last_key = time.monotonic() - 61
+        app.lock.look()
         await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
         assert not session.is_open
 

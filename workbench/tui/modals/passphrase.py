@@ -106,6 +106,10 @@ class PassphraseModal(ModalScreen[Passphrases | None]):
         self._forget()
         self.dismiss(None)
 
+    def conceal(self) -> None:
+        """Forget what was typed: the vault was locked."""
+        self._forget()
+
     def _forget(self) -> None:
         # What stands in a widget may be shown by a crash.
         for field in self.query(Input):

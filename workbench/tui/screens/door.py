@@ -11,6 +11,7 @@ from textual.containers import Center, Horizontal, Vertical
 from textual.widgets import Button, Input
 
 from workbench.errors import WrongPassphrase
+from workbench.tui.locking import finished_first
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
 from workbench.tui.widgets.check import Check
@@ -49,10 +50,27 @@ class UnlockScreen(WorkbenchScreen):
             yield Plain("", id="said")
             with Horizontal(classes="buttons"):
                 yield Button("Unlock", id="unlock", variant="primary")
+            yield Plain("", id="finished-first", classes="muted")
 
     def on_mount(self) -> None:
-        """Let the passphrase be typed at once."""
+        """Let the passphrase be typed at once, and say what a lock did not end."""
         self.query_one("#secret", Input).focus()
+        self._tell_work()
+        self.set_interval(1.0, self._tell_work)
+
+    def _tell_work(self) -> None:
+        self.query_one("#finished-first", Plain).show(finished_first(self.app.workers))
+
+    def conceal(self) -> None:
+        """Forget what was typed, and be what a locked vault's door is again."""
+        self.query_one("#secret", Input).value = ""
+        self._let_type()
+        self._say("")
+
+    def _let_type(self) -> None:
+        field = self.query_one("#secret", Input)
+        field.disabled = False
+        field.focus()
 
     @on(Input.Submitted, "#secret")
     @on(Button.Pressed, "#unlock")
@@ -76,7 +94,11 @@ class UnlockScreen(WorkbenchScreen):
     @on(WorkDone)
     def _opened(self, event: WorkDone) -> None:
         if event.work == "passphrase":
-            self._go_on("The new passphrase opens the vault now.")
+            told = "The new passphrase opens the vault now."
+            if self.session.is_open:
+                self._go_on(told)
+            else:  # locked while it was set
+                self._say(told)
             return
         for name in event.result:
             self.app.notify(f"{name} is in the library.", title="Trained meanwhile")
@@ -110,9 +132,7 @@ class UnlockScreen(WorkbenchScreen):
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say what did not work, and let it be typed again."""
-        field = self.query_one("#secret", Input)
-        field.disabled = False
-        field.focus()
+        self._let_type()
         error = event.error
         if isinstance(error, WrongPassphrase) and error.code == WrongPassphrase.default_code:
             caps = " All letters were capitals: is Caps Lock on?" if self._caps else ""

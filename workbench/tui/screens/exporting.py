@@ -155,7 +155,7 @@ class ExportPane(Container):
             return
         form.show_bases(form.target == "safetensors" and adapter["method"] == "qlora")
         asked, suggest = self._asked(adapter), not self._chosen_by_hand
-        work.begin(self, _CHECK, lambda _: check(session, asked, suggest=suggest))
+        work.fetch(self, _CHECK, lambda _: check(session, asked, suggest=suggest))
 
     def _show_check(self, checked: Checked) -> None:
         form = self._form

@@ -78,7 +78,7 @@ class HomeScreen(WorkbenchScreen):
     @on(events.ScreenResume)
     def _look(self) -> None:
         if self.session.is_open:
-            self.begin("look", lambda _: look(self.session.vault))
+            self.fetch("look", lambda _: look(self.session.vault))
 
     def _take_live(self, live: tuple[RunState, ...]) -> None:
         self._show_live(live)

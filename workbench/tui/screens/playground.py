@@ -80,7 +80,7 @@ class PlaygroundScreen(WorkbenchScreen):
         """Find out who there is to talk to."""
         self.query_one("#who").display = False
         self.query_one("#question", Input).focus()
-        self.begin("speakers", lambda _: _speakers(self.session.vault))
+        self.fetch("speakers", lambda _: _speakers(self.session.vault))
 
     @on(WorkDone)
     def _finished(self, event: WorkDone) -> None:

@@ -101,6 +101,13 @@ class CheckStage(Stage):
         self.query_one("#back", Button).focus()
         self._look()
 
+    def conceal(self) -> None:
+        """Forget the records; look at the files again once the vault is open."""
+        self._looked = None
+        self.forget_preview()
+        if not self._importing:
+            self._look()
+
     def on_unmount(self) -> None:
         """Say what became of an import whose screen was left."""
         if self._importing:
@@ -110,7 +117,7 @@ class CheckStage(Stage):
         draft = self.step.draft
         self.query_one("#go", Button).disabled = True
         self.say("Looking…", kind="muted")
-        self.begin("look", lambda _: look(self.step.session.vault, draft))
+        self.fetch("look", lambda _: look(self.step.session.vault, draft))
 
     @on(WorkDone)
     def _done(self, event: WorkDone) -> None:

@@ -59,7 +59,7 @@ class ChooseStage(Stage):
             self.focus_default()
         else:
             self.query_one("#path", Input).focus()
-        self.begin("datasets", lambda _: self._datasets())
+        self.fetch("datasets", lambda _: self._datasets())
 
     def _datasets(self) -> list[dict[str, Any]]:
         from workbench.datasets.collection import list_datasets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -54,9 +53,13 @@ class Stage(Container):
         self._preview = Preview()
         self._place = 0
 
-    def begin(self, name: str, task: Callable[[work.Progress], object]) -> Worker[None]:
+    def begin(self, name: str, task: work.Task) -> Worker[None]:
         """Do `task` in a thread; see `workbench.tui.work.begin`."""
         return work.begin(self, name, task)
+
+    def fetch(self, name: str, task: work.Task) -> None:
+        """Read something for the stage in a thread; see `workbench.tui.work.fetch`."""
+        work.fetch(self, name, task)
 
     def say(self, text: str, *, kind: str = "bad") -> None:
         """Say something above the buttons: what went wrong, or what is going on."""
@@ -81,7 +84,17 @@ class Stage(Container):
         else:
             self.app.notify("Not yet: look above for what is missing or still at work.")
 
+    def conceal(self) -> None:
+        """Forget the records, and ask for them again, which waits for the vault's unlocking."""
+
     # Records and lengths
+
+    def forget_preview(self) -> None:
+        """Hold and show no record any longer; what else the stage tells stays."""
+        self._preview = Preview()
+        view = self.query_one(RecordView)
+        view.revealed = False
+        view.show(())
 
     def show_preview(self, preview: Preview) -> None:
         """Show the records and the lengths."""

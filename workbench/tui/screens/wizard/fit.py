@@ -97,7 +97,7 @@ class FitStep(WizardStep):
         """Fetch the facts, then the records' lengths, which may take a while."""
         self._tell_advice()
         draft, session = self.draft, self.session
-        self.begin("fit-ground", lambda _: outlook.load_ground(session.vault, draft, session.tour))
+        self.fetch("fit-ground", lambda _: outlook.load_ground(session.vault, draft, session.tour))
 
     @on(WorkDone)
     def _known(self, event: WorkDone) -> None:
@@ -109,7 +109,7 @@ class FitStep(WizardStep):
             go.disabled = False
             go.focus()
             draft, session = self.draft, self.session
-            self.begin("fit-lengths", lambda _: outlook.measure(session.vault, draft))
+            self.fetch("fit-lengths", lambda _: outlook.measure(session.vault, draft))
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
             self._lay(typed=True)

@@ -97,7 +97,7 @@ class TrainStep(WizardStep):
             self.query_one("#train-done").display = False
             self.query_one(RunPanel).focus()
             return
-        self.begin("prepare", lambda _: _prepare(self.session, self.draft))
+        self.fetch("prepare", lambda _: _prepare(self.session, self.draft))
 
     # Before the start
 
@@ -125,7 +125,7 @@ class TrainStep(WizardStep):
         else:
             start.disabled = False
             start.focus()
-        self.begin("plan", lambda _: _plan(self.session, self.draft))
+        self.fetch("plan", lambda _: _plan(self.session, self.draft))
 
     @property
     def _is_starting(self) -> bool:
