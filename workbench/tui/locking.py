@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker
 
 from workbench.tui import work
@@ -73,8 +75,24 @@ class Lock:
             # Below the door nothing stays, revealed or not, for whoever unlocks next.
             if isinstance(screen, Conceals):
                 screen.conceal()
+            forget_drawn(screen)
         work.put_off_reading()
         self._app.show_door()
+
+
+def forget_drawn(screen: Screen[Any]) -> None:
+    """Drop what Textual keeps of how `screen` was drawn: the very text that stood there.
+
+    It would be kept until the screen is drawn again, which one below the door is not. There is no
+    public way to ask for this.
+    """
+    for widget in screen.walk_children(Widget, with_self=True):
+        widget._render_cache = widget._render_cache._replace(lines=[])
+        widget._styles_cache.clear()
+        widget._arrangement_cache.clear()
+        widget.refresh()
+    screen._compositor.clear()
+    screen.refresh(layout=True)
 
 
 def finished_first(workers: Iterable[Worker[object]]) -> str:

@@ -205,6 +205,8 @@ class PlaygroundScreen(WorkbenchScreen):
             self._work = None
         self.query_one("#question", Input).value = ""
         self.query_one("#state", Plain).show("")
+        for part in self.query(".asked, .answers Plain").results(Plain):
+            part.show("")  # what holds them lets go of them only when it is drawn again
         self.action_new()
 
     def action_stop(self) -> None:

@@ -154,7 +154,10 @@ class ReviewStep(WizardStep):
         """Forget what both answered."""
         self.query_one(RecordsPane).forget()
         self.query_one(ConfusionPane).forget()
-        self.query_one(TabbedContent).hide_tab("confusion")
+        tabs = self.query_one(TabbedContent)
+        if tabs.active == "confusion":
+            tabs.active = "records"
+        tabs.hide_tab("confusion")
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say here what went wrong; the path may go on without a review."""
