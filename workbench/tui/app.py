@@ -154,12 +154,11 @@ class WorkbenchApp(App[int]):
         return self.session.is_open and not held
 
     def action_help_here(self) -> None:
-        """Explain the screen on top."""
-        from workbench.tui.modals.page import HelpModal
+        """Explain the screen on top; of a dialog, itself or the screen that it stands on."""
+        from workbench.tui.modals.page import help_on
 
-        screen = self.screen
-        if isinstance(screen, WorkbenchScreen):
-            self.push_screen(HelpModal.of_screen(screen, screen.heading, screen.help_page))
+        if help_page := help_on(self.screen_stack):
+            self.push_screen(help_page)
 
     def action_places(self) -> None:
         """List the places; only inside an open vault."""

@@ -188,7 +188,7 @@ class AuditScreen(CheckingScreen):
 
     def action_export(self) -> None:
         """Ask for a folder, then write the log there."""
-        from workbench.tui.modals.folders import FolderModal, nearest_folder
+        from workbench.tui.modals.pickers import FolderModal, nearest_folder
 
         def chosen(folder: Path | None) -> None:
             if folder is not None:

@@ -171,7 +171,7 @@ class ExportPane(Container):
     def _look_for_folder(self, event: ExportForm.FolderWanted) -> None:
         """Choose where the export's own folder is made."""
         event.stop()
-        from workbench.tui.modals.folders import FolderModal, nearest_folder
+        from workbench.tui.modals.pickers import FolderModal, nearest_folder
 
         typed = Path(self._form.folder)
 

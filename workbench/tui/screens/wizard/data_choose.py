@@ -129,7 +129,7 @@ class ChooseStage(Stage):
     @on(Button.Pressed, "#browse")
     def action_browse(self) -> None:
         """Choose a file from the folders."""
-        from workbench.tui.modals.files import FilesModal
+        from workbench.tui.modals.pickers import FilesModal
 
         files = self.step.draft.files
         start = Path(files[-1]).parent if files else Path.home()
