@@ -191,10 +191,12 @@ class SettingsScreen(WorkbenchScreen):
         elif event.work == "passphrase":
             self._say("The passphrase was changed; the old one opens nothing any more.", "good")
         elif event.work == "recovery":
-            from workbench.tui.screens.door import RecoveryScreen
+            from workbench.tui.screens.recovery import RecoveryScreen, note_recovery_key
 
             self._say("The new recovery key is in force.", "good")
-            self.app.push_screen(RecoveryScreen(event.result, renewed=True))
+            note_recovery_key(self.workbench, False)
+            if self.session.is_open:  # otherwise it is asked about after the door
+                self.app.push_screen(RecoveryScreen(event.result))
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Tell on the line what did not work; nothing was changed."""
