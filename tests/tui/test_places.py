@@ -22,7 +22,7 @@ from workbench.tui.screens.doctor import DoctorScreen
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.session import Session
 from workbench.tui.widgets.paged_list import PagedList
-from workbench.vault.audit import verify_export
+from workbench.vault.audit_chain import verify_export
 
 
 @pytest.fixture

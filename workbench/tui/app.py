@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from importlib import import_module
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import App
@@ -20,7 +19,7 @@ from workbench.tui import themes, work
 from workbench.tui.colours import Styled
 from workbench.tui.leaving import AWAITED, on_leaving, what_failed
 from workbench.tui.locking import Lock
-from workbench.tui.navigation import BY_NAME
+from workbench.tui.navigation import open_place
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
@@ -293,10 +292,3 @@ class WorkbenchApp(App[int]):
     def panic(self, *renderables: object) -> None:
         """Leave without printing what a library made of its own failure."""
         self._fatal_error()
-
-
-def open_place(name: str) -> WorkbenchScreen:
-    """Import and make the screen of a place."""
-    module, _, screen = BY_NAME[name].screen.partition(":")
-    found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
-    return cast(WorkbenchScreen, found())

@@ -13,6 +13,7 @@ from textual.widgets import Button, Input
 
 from workbench.errors import UsageError
 from workbench.recipe import FIELDS, Field, Recipe, RecipeError, parse, parse_size
+from workbench.tui.hints import told
 from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.slider import Slider, Stop, WordSlider
@@ -140,7 +141,7 @@ class ExpertModal(WorkbenchModal[Recipe | None]):
             if first is not None:
                 first.focus()
         elif (error := self._check(recipe)) is not None:
-            self.query_one("#mistakes", Plain).show(f"✗ {error.message} {error.hint}")
+            self.query_one("#mistakes", Plain).show(f"✗ {told(error)}")
         else:
             self.dismiss(recipe)
 

@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input
 
 from workbench.errors import WorkbenchError
+from workbench.tui.hints import hint
 from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.text_input import TextInput
@@ -36,7 +37,7 @@ class MessageModal(WorkbenchModal[None]):
     @classmethod
     def of_error(cls, error: WorkbenchError) -> MessageModal:
         """Return the message for an error: what happened, then what to do."""
-        return cls("That did not work", f"{error.message}\n\n{error.hint}".rstrip())
+        return cls("That did not work", f"{error.message}\n\n{hint(error)}".rstrip())
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):

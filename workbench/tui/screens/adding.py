@@ -15,6 +15,7 @@ from textual.worker import Worker
 
 from workbench.errors import BadInput, WorkbenchError
 from workbench.tui import work
+from workbench.tui.hints import told
 from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain
@@ -157,4 +158,4 @@ _OF_NAMES = {"bad_name", "name_taken"}
 
 def refusal(error: WorkbenchError) -> str:
     """Return what was refused and what to do about it, in that order."""
-    return f"✗ {error.message} {error.hint}".rstrip()
+    return f"✗ {told(error)}"

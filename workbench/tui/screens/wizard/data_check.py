@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, TabbedContent, TabPane
 
+from workbench.tui.hints import told
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.wizard import data_report
 from workbench.tui.screens.wizard.data_fields import ColumnChoice, ReadingChanged
-from workbench.tui.screens.wizard.data_stage import Stage, told
+from workbench.tui.screens.wizard.data_stage import Stage
 from workbench.tui.screens.wizard.data_work import (
     Looked,
     bring_in,
@@ -166,7 +167,7 @@ class CheckStage(Stage):
         """Say what went wrong, and put the focus where it can be mended."""
         self._show_importing(False)
         stopped = event.error.code == "stopped"
-        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error))
+        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error, "data"))
         if event.work == "look":
             self.query_one("#found", Plain).show("The files cannot be read.")
             self.query_one("#back", Button).focus()

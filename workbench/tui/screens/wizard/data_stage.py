@@ -12,8 +12,8 @@ from textual.widget import Widget
 from textual.widgets import Button, TabbedContent
 from textual.worker import Worker
 
-from workbench.errors import WorkbenchError
 from workbench.tui import work
+from workbench.tui.hints import told
 from workbench.tui.screens.wizard.data_work import Preview
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain
@@ -21,14 +21,6 @@ from workbench.tui.widgets.records import RecordView
 
 if TYPE_CHECKING:
     from workbench.tui.screens.wizard.data import DataStep
-
-# Errors whose hint speaks of commands.
-_SAID = {
-    "kind_unknown": "The columns fit nothing yet: say what the records are, and which column is "
-    "which.",
-    "bad_map": "A column that was chosen is not in this file. Choose again.",
-    "not_sealed": "This machine cannot cut the preview off from the network, so none is shown.",
-}
 
 
 class Stage(Container):
@@ -74,7 +66,7 @@ class Stage(Container):
 
     def failed(self, event: work.WorkFailed) -> None:
         """Say what failed; a stage may do more."""
-        self.say(told(event.error))
+        self.say(told(event.error, "data"))
 
     def go_on(self) -> None:
         """Do what the default button does."""
@@ -112,7 +104,7 @@ class Stage(Container):
             return
         seen_by = f"as {preview.model} sees it" if preview.model else "as it stands"
         if preview.fault is not None:
-            seen_by = f"as it stands: {told(preview.fault)}"
+            seen_by = f"as it stands: {told(preview.fault, 'data')}"
         place = f"{self._place + 1} of {len(preview.pieces)} (← →)"
         caption = f"{place} · {preview.captions[self._place]} · {seen_by}"
         view.show(preview.pieces[self._place], caption)
@@ -168,8 +160,3 @@ class Stage(Container):
     @on(TabbedContent.TabActivated)
     def _offer(self) -> None:
         self.screen.refresh_bindings()
-
-
-def told(error: WorkbenchError) -> str:
-    """Return an error in one paragraph, its hint included where that helps on a screen."""
-    return _SAID.get(error.code) or f"{error.message} {error.hint}".strip()

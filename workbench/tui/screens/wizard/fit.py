@@ -14,6 +14,7 @@ from textual.widgets import Button
 
 from workbench.errors import DoesNotFit, UsageError, WorkbenchError
 from workbench.runs.drafts import Draft
+from workbench.tui.hints import told
 from workbench.tui.screens.wizard import fit_dialogs, fit_words, outlook
 from workbench.tui.screens.wizard.fit_choices import FitChoices
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
@@ -212,7 +213,7 @@ class FitStep(WizardStep):
         """Say what keeps this from being trained; empty: nothing does, but memory may."""
         error = self._blocked or self._refused
         if error is not None:
-            return f"✗ {error.message} {error.hint}".rstrip()
+            return f"✗ {told(error)}"
         mistakes = self.query_one(FitChoices).mistakes
         return "✗ " + " ".join(mistakes.values()) if mistakes else ""
 

@@ -13,6 +13,7 @@ from textual.widgets import Button, OptionList, TabbedContent, TabPane
 from workbench.errors import WorkbenchError
 from workbench.evaluation.advice import Facts, advise
 from workbench.runs.drafts import Draft
+from workbench.tui.hints import hint
 from workbench.tui.screens.wizard.review_parts import (
     PHASES,
     AdvicePane,
@@ -276,4 +277,4 @@ class ReviewStep(WizardStep):
 
 
 def _told(error: WorkbenchError) -> str:
-    return f"{error.message}\n{error.hint}".rstrip()
+    return f"{error.message}\n{hint(error)}".rstrip()
