@@ -100,11 +100,13 @@ class Training:
         steering: Steering,
         reports: Reports,
         save: Callable[[bool], None],
+        sample: Callable[[], None],
     ) -> None:
         """Take the parts together.
 
         Args:
             save: Writes a checkpoint of the present state; told whether it is the best so far.
+            sample: Lets the model as it stands answer something; it leaves no trace in training.
         """
         self._passes = passes
         self._updater = updater
@@ -114,6 +116,7 @@ class Training:
         self._steering = steering
         self._reports = reports
         self._save = save
+        self._sample = sample
         self._saved = progress.step if progress.threads else -1
         self._evaluate_every = recipe.interval("evaluate_every", course.steps)
         self._checkpoint_every = recipe.interval("checkpoint_every", course.steps)
@@ -157,6 +160,8 @@ class Training:
             asked = self._steering.take_checkpoint_request()
             if improved or asked or self._checkpoint_is_due():
                 self._checkpoint(best=improved)
+            if self._steering.take_sample_request():
+                self._sample()
             if self._is_over():
                 return
             self._steering.check()
