@@ -161,7 +161,7 @@ def test_a_pause_does_not_wait_for_a_sample(place: Workplace, plain_run: TinyRun
         return continued
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "continue_prompts", on_third_pass(sampling.continue_prompts))
+        patch.setattr(sampling, "continue_prompts", on_third_pass(continue_prompts))
         asking(run, patch, 4)
         assert run.train_here() == "paused"
     assert len(passes) == 3

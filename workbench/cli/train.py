@@ -161,5 +161,9 @@ def show_event(event: dict[str, Any], console: Console) -> None:
         console.say(f"  step {event['step']}: held-out loss {event['loss']:.3f}")
     elif kind == "adjusted":
         console.say(f"  out of memory: going on with micro-batch {event['micro_batch']}")
+    elif kind == "sampled":
+        console.say(f"  step {event['step']}: sample {event['number']} taken")
+    elif kind == "not_sampled":
+        console.say(f"  step {event['step']}: no sample ({event['code']}); training goes on")
     elif kind == "checkpointed":
         console.say(f"  step {event['step']}: checkpoint sealed")
