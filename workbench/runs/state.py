@@ -42,7 +42,7 @@ class RunState:
         samples: How many samples the model has given; `unsampled` counts those that it could not
             give.
         sample: The figures of the latest of either: number, step, records, … or step and code.
-        adjustments: What out-of-memory changed: {reason, micro_batch, accumulate}.
+        adjustments: What out-of-memory changed: {reason, micro_batch, accumulate, …}.
         counts: Figures of loading and preparing: parameters, trainable, records, …
         totals: The fields of the ending.
         error: {error_type, place, code} of a failure.

@@ -152,19 +152,6 @@ def left_out(counts: Mapping[str, Any]) -> str:
     )
 
 
-def adjustment_words(event: Mapping[str, Any]) -> str:
-    """Say what running out of memory changed."""
-    micro, accumulate = event.get("micro_batch"), event.get("accumulate")
-    what = (
-        f"{count(micro, 'row')} at a time, {count(accumulate, 'time')} a step"
-        if isinstance(micro, int) and isinstance(accumulate, int)
-        else "fewer rows at a time"
-    )
-    if event.get("reason") == "out_of_memory":
-        return f"Memory ran out. It goes on with {what}: slower, with the same result."
-    return f"It goes on with {what}."
-
-
 def unsampled_words(event: Mapping[str, Any]) -> str:
     """Say why a sample that was asked for came to nothing."""
     code = str(event.get("code", ""))
