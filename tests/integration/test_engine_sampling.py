@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,6 +174,27 @@ def test_a_pause_does_not_wait_for_a_sample(place: Workplace, plain_run: TinyRun
     assert run.train_here() == "finished"
     assert [sample.step for sample in samples(run)] == [4]
     assert adapter_digest(run) == adapter_digest(plain_run)
+
+
+def test_its_time_is_no_step_s_time(place: Workplace) -> None:
+    run = place.new_run(31)
+    late = [0.0]
+    real = Sampler.take
+
+    def long_lasting(self: Sampler, *told: Any) -> None:
+        real(self, *told)
+        late[0] += 10_000
+
+    clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + late[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sampler, "take", long_lasting)
+        patch.setattr("workbench.engine.training.time", clock)
+        asking(run, patch, 2, 5)
+        assert run.train_here() == "finished"
+    assert late[0] == 20_000
+    assert run.last("finished")["seconds"] < 10_000
+    steps = [event for event in run.events() if event["type"] == "step"]
+    assert max(event["eta_seconds"] for event in steps) < 10_000
 
 
 @pytest.mark.parametrize(
