@@ -12,6 +12,9 @@ from workbench.errors import JobFailed, UsageError
 from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench.planning.probe import Hardware
     from workbench.runs.training import StartedRun
     from workbench.vault.store import Vault
 
@@ -60,6 +63,7 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         dataset=options.dataset[0],
         adapter=options.name,
         recipe=settings,
+        measure=measuring(vault, console),
     )
     if not options.wait:
         console.result(
@@ -91,6 +95,18 @@ def _train(options: argparse.Namespace, console: Console) -> None:
             f"The adapter {document['adapter']} is in the library.",
         ],
     )
+
+
+def measuring(vault: Vault, console: Console) -> Callable[[Hardware], bool]:
+    """Return what measures the machine before its first long run, and tells so."""
+
+    def measure(hardware: Hardware) -> bool:
+        from workbench.adapters.measuring import measure_once
+
+        console.say("  measuring how fast this machine trains, once …")
+        return measure_once(vault, hardware, console.progress)
+
+    return measure
 
 
 def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from workbench.airgap.lockdown import Protection
 from workbench.airgap.probe import try_layers
+from workbench.planning.measured import Measurement, read_measurement
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.planning.swap import Swap, read_swaps
 from workbench.wording import size
@@ -54,6 +55,7 @@ class Findings:
     swaps: tuple[Swap, ...]
     disk_free: int
     load: float
+    measurement: Measurement | None = None
 
 
 def examine(home: Path) -> dict[str, Any]:
@@ -62,15 +64,17 @@ def examine(home: Path) -> dict[str, Any]:
     Args:
         home: The vault's folder; need not exist.
     """
+    hardware = probe_hardware()
     findings = Findings(
         home=home,
-        hardware=probe_hardware(),
+        hardware=hardware,
         libraries={name: found for name in _NEEDED if (found := _version(name))},
         fetches_code=_version(_FETCHES_CODE) is not None,
         protection=try_layers(),
         swaps=read_swaps(),
         disk_free=shutil.disk_usage(_existing(home)).free,
         load=os.getloadavg()[0],
+        measurement=read_measurement(home, hardware),
     )
     return describe(findings)
 
@@ -98,9 +102,22 @@ def describe(findings: Findings) -> dict[str, Any]:
         "swap": [
             {"name": each.name, "bytes": each.bytes, "state": each.state} for each in findings.swaps
         ],
+        "speed": speed_of(findings.measurement),
         "disk": {"home": str(findings.home), "free_bytes": findings.disk_free},
         "warnings": [text for _, text in warnings],
         "warning_codes": [code for code, _ in warnings],
+    }
+
+
+def speed_of(measurement: Measurement | None) -> dict[str, Any] | None:
+    """Return what was measured: operations and bytes a second; None: nobody has measured."""
+    if measurement is None:
+        return None
+    return {
+        **measurement.figures,
+        "moment": measurement.moment,
+        "threads": measurement.threads,
+        "disturbed": measurement.is_disturbed,
     }
 
 
@@ -180,6 +197,12 @@ def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
             "busy_processor",
             f"Other programs are at work (a load of {findings.load:.1f} on {hardware.cpu.cores} "
             "cores): fewer threads may train faster (`--set threads=1`).",
+        )
+    if findings.measurement is not None and findings.measurement.is_disturbed:
+        yield (
+            "speed_disturbed",
+            "Other programs were at work when this machine's speed was measured, so the times "
+            "shown are too long. Measure again when it is idle: `workbench doctor --measure`.",
         )
 
 

@@ -34,6 +34,7 @@ class Accelerator:
     driver: str
     bf16: bool
     flops: float | None
+    uuid: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -111,6 +112,7 @@ def _describe(nvml: Any, handle: Any, index: int) -> Accelerator:
         driver=_text(nvml.nvmlSystemGetDriverVersion()),
         bf16=capability >= _FIRST_WITH_BF16,
         flops=_peak(nvml, handle, capability),
+        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
     )
 
 

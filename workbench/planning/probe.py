@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from workbench.planning.cgroups import NO_LIMITS, Limits, read_limits, usable_cores
 from workbench.planning.nvidia import Accelerator, probe_accelerators
+from workbench.planning.rates import Rates
 
 # What a processor that computes in bf16 is called in /proc/cpuinfo: x86, x86 with AMX, Arm.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -38,6 +40,8 @@ class Hardware:
         ram_bytes: Main memory that this process may ever use: the machine's or its group's limit.
         available_bytes: What of it is free or can be freed now.
         cuda_build: Whether the installed torch was built for GPUs.
+        rates: How fast it trains, where that was measured (`planning.measured`).
+        factors: By method, how much longer earlier runs on the model took than the rates say.
     """
 
     cpu: Cpu
@@ -46,6 +50,8 @@ class Hardware:
     accelerators: tuple[Accelerator, ...] = ()
     limits: Limits = NO_LIMITS
     cuda_build: bool = True
+    rates: Rates | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def accelerator(self) -> Accelerator | None:
