@@ -12,7 +12,7 @@ from tests.fixtures.fitting import make_fit_vault
 from workbench.adapters.measuring import measure_machine, measure_once
 from workbench.adapters.registration import register_finished
 from workbench.errors import Busy
-from workbench.planning.measured import FILE_NAME, known_hardware, read_measurement
+from workbench.planning.measured import FILE_NAME, read_measurement, with_measurement
 from workbench.planning.probe import probe_hardware
 from workbench.recipe import Recipe
 from workbench.runs.follow import follow
@@ -51,7 +51,8 @@ def test_this_machine_is_measured_once_and_runs_correct_it(tmp_path: Path) -> No
     seen = learned.learned.get(model, {}).get(started.plan.method, ())
     # A run of a fraction of a second may be too far off to teach anything.
     assert len(seen) <= 1
-    assert known_hardware(vault.home, model).factors == learned_factors(seen, started.plan.method)
+    known = with_measurement(probe_hardware(), vault.home, model)
+    assert known.factors == learned_factors(seen, started.plan.method)
 
 
 def learned_factors(seen: tuple[float, ...], method: str) -> dict[str, float]:

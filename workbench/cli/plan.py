@@ -75,8 +75,9 @@ def read_config(path: Path) -> dict[str, Any]:
 def _plan(options: argparse.Namespace, console: Console) -> None:
     from workbench.models.facts import facts_from_config
     from workbench.models.shelf import model_facts
-    from workbench.planning.measured import known_hardware
+    from workbench.planning.measured import with_measurement
     from workbench.planning.planner import make_plan
+    from workbench.planning.probe import probe_hardware
     from workbench.recipe import parse_memory
 
     memory = None if options.memory is None else parse_memory(options.memory)
@@ -93,9 +94,10 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
             from workbench.runs.training import measure_lengths
 
             rows = measure_lengths(vault, base, vault.catalogue.get("dataset", options.dataset))
+    hardware = with_measurement(probe_hardware(), home_of(options), model_id)
     plan = make_plan(
         facts,
-        known_hardware(home_of(options), model_id) if memory is None else memory,
+        hardware if memory is None else memory,
         dataset=rows,
         method=options.method,
         rank=options.rank,

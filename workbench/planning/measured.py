@@ -187,17 +187,12 @@ def measurement_of(hardware: Hardware, result: Mapping[str, Any]) -> Measurement
     )
 
 
-def known_hardware(home: Path, model: str = "") -> Hardware:
-    """Describe this machine, with what was measured of it and what runs on a model corrected.
+def with_measurement(hardware: Hardware, home: Path, model: str = "") -> Hardware:
+    """Return `hardware` with what was measured of it.
 
     Args:
-        model: Object id of the model that is to be trained.
+        model: Object id of the model that is to be trained: what runs on it taught goes along.
     """
-    return with_measurement(probe_hardware(), home, model)
-
-
-def with_measurement(hardware: Hardware, home: Path, model: str = "") -> Hardware:
-    """Return `hardware` with what was measured of it."""
     found = read_measurement(home, hardware)
     rates = None if found is None else found.rates()
     if found is None or rates is None:

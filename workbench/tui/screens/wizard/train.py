@@ -309,8 +309,9 @@ def _prepare(session: Session, draft: Draft) -> _Preparation:
 def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool]:
     """Return the plan's choice, or what comes nearest, and whether it fits."""
     from workbench.models.shelf import model_facts
-    from workbench.planning.measured import known_hardware
+    from workbench.planning.measured import with_measurement
     from workbench.planning.planner import make_plan
+    from workbench.planning.probe import probe_hardware
     from workbench.runs.training import measure_lengths
 
     catalogue = session.vault.catalogue
@@ -318,7 +319,7 @@ def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool]:
     data = catalogue.get("dataset", draft.dataset)
     plan = make_plan(
         model_facts(base),
-        known_hardware(session.vault.home, base.object_id),
+        with_measurement(probe_hardware(), session.vault.home, base.object_id),
         recipe=recipe_of(session.tour, draft),
         dataset=measure_lengths(session.vault, base, data),
     )  # fmt: skip
