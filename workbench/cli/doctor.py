@@ -32,7 +32,11 @@ def _doctor(options: argparse.Namespace, console: Console) -> None:
     cpu = document["cpu"]
     lines = [
         f"CPU: {cpu['name']}, {cpu['cores']} cores; memory {size(document['ram_bytes'])}",
-        *(f"GPU: {a['name']}, {size(a['memory_bytes'])}" for a in document["accelerators"]),
+        *(
+            f"GPU {a['index']}: {a['name']}, {size(a['memory_bytes'])}, "
+            f"{size(a['free_bytes'])} free, driver {a['driver']}"
+            for a in document["accelerators"]
+        ),
         *([] if document["accelerators"] else ["GPU: none; training runs on the CPU"]),
         speeds(document["speed"]),
         "libraries: " + ", ".join(f"{n} {v}" for n, v in document["libraries"].items()),

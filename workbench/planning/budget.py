@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from workbench.models.facts import ModelFacts
 from workbench.planning.memory import Device
+from workbench.planning.nvidia import Accelerator
+from workbench.planning.nvidia_faults import Fault
 from workbench.planning.probe import Cpu, Hardware
 from workbench.planning.rates import Rates, guess_for_gpu, guess_for_processor
 
@@ -32,6 +34,8 @@ class Budget:
         rates: How long it takes for each part of a step: measured, or guessed from what it is.
         timed: Whether the rates say how long a run takes; else only which way is the faster.
         factors: By method, how much longer earlier runs took.
+        card: The GPU that it is the budget of.
+        faults: What keeps a GPU from being used.
     """
 
     device: Device
@@ -42,6 +46,8 @@ class Budget:
     timed: bool = False
     factors: Mapping[str, float] = field(default_factory=dict)
     busy_bytes: int = 0
+    card: Accelerator | None = None
+    faults: tuple[Fault, ...] = ()
     imagined: bool = False
 
 
@@ -64,6 +70,7 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
             rates=hardware.rates or _guessed(hardware.cpu),
             timed=True,
             factors=hardware.factors,
+            faults=hardware.faults,
         )
     known = hardware.rates
     if known is None and card.flops is not None:
@@ -77,6 +84,8 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
         timed=known is not None,
         factors=hardware.factors,
         busy_bytes=card.memory_bytes - card.free_bytes,
+        card=card,
+        faults=hardware.faults,
     )
 
 

@@ -18,10 +18,12 @@ from typing import Any
 
 from workbench.airgap.lockdown import Protection
 from workbench.airgap.probe import try_layers
+from workbench.planning.advice import holders_of
 from workbench.planning.measured import Measurement, read_measurement
+from workbench.planning.nvidia import Accelerator
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.planning.swap import Swap, read_swaps
-from workbench.wording import size
+from workbench.wording import count, size
 
 _NEEDED = (
     "bitsandbytes",
@@ -41,6 +43,7 @@ _NEEDED = (
 _FETCHES_CODE = "kernels"
 _LITTLE_DISK = 10 << 30
 _BUSY_LOAD = 0.75
+_MOSTLY_FREE = 0.9
 
 
 @dataclass(frozen=True)
@@ -164,12 +167,8 @@ def _about_libraries(findings: Findings) -> Iterator[tuple[str, str]]:
             "missing_libraries",
             f"Not installed: {', '.join(missing)}. Install the versions in packaging/pins.txt.",
         )
-    if findings.hardware.accelerators and not findings.hardware.cuda_build:
-        yield (
-            "torch_without_cuda",
-            "There is a GPU, but this torch was built for the processor only; training does not "
-            "use the GPU. Install the CUDA build of the same version.",
-        )
+    for fault in findings.hardware.faults:
+        yield fault.code, fault.text
 
 
 def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
@@ -180,6 +179,8 @@ def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
             f"Only {size(findings.disk_free)} are free where the vault lies.",
         )
     card = hardware.accelerator
+    for each in hardware.accelerators:
+        yield from _about_card(each)
     if card is not None and not card.bf16:
         yield (
             "no_bf16",
@@ -203,6 +204,35 @@ def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
             "speed_disturbed",
             "Other programs were at work when this machine's speed was measured, so the times "
             "shown are too long. Measure again when it is idle: `workbench doctor --measure`.",
+        )
+
+
+def _about_card(card: Accelerator) -> Iterator[tuple[str, str]]:
+    if card.free_bytes < _MOSTLY_FREE * card.memory_bytes:
+        by = holders_of(card)
+        yield (
+            "card_is_busy",
+            f"{card.name} is in use: {size(card.free_bytes)} of {size(card.memory_bytes)} are "
+            f"free{f'; {by}' if by else ''}. End what you do not need, and look again.",
+        )
+    if card.is_throttled:
+        yield (
+            "power_limited",
+            f"{card.name} may draw {card.power_watts:.0f} of its usual {card.usual_watts:.0f} "
+            "watts, which slows training. `nvidia-smi -pl` sets the limit.",
+        )
+    if card.uncorrected:
+        yield (
+            "memory_errors",
+            f"The memory of {card.name} had {count(card.uncorrected, 'error')} that it could not "
+            "correct since the last restart: results may be wrong. Restart the machine; if it "
+            "happens again, have the card replaced.",
+        )
+    if card.mig:
+        yield (
+            "card_is_divided",
+            f"{card.name} is divided into slices (MIG): a run gets one of them, with "
+            f"{size(card.memory_bytes)}.",
         )
 
 

@@ -195,6 +195,9 @@ def tell_machine(document: dict[str, Any]) -> Iterator[str]:
     )
     for card in document["accelerators"]:
         yield f"  GPU         {card['name']}, {size(card['memory_bytes'])}{_bf16(card)}"
+        more = list(_about_card(card))
+        if more:
+            yield f"              {', '.join(more)}"
     if not document["accelerators"]:
         yield "  GPU         none: training runs on the processor"
     yield f"  Disk        {size(document['disk']['free_bytes'])} free at {document['disk']['home']}"
@@ -215,6 +218,17 @@ def tell_machine(document: dict[str, Any]) -> Iterator[str]:
     names = [f"{name} {version}" for name, version in document["libraries"].items()]
     for place in range(0, len(names), 3):
         yield "  " + "".join(f"{name:<25}" for name in names[place : place + 3]).rstrip()
+
+
+def _about_card(card: dict[str, Any]) -> Iterator[str]:
+    if card.get("clock_mhz"):
+        yield f"up to {card['clock_mhz']:,} MHz"
+    if card.get("power_watts"):
+        yield f"{card['power_watts']:.0f} W"
+    if card.get("ecc") is not None:
+        yield "corrects memory errors" if card["ecc"] else "memory errors are not corrected"
+    if card.get("driver"):
+        yield f"driver {card['driver']}"
 
 
 def _bf16(device: dict[str, Any]) -> str:
