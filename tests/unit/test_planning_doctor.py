@@ -103,6 +103,12 @@ def test_what_slows_or_spoils_a_card(healthy: Findings) -> None:
     ]
 
 
+def test_what_would_end_a_run_and_small_places_for_temporary_files(healthy: Findings) -> None:
+    ending = Fault("logout_ends_runs", "Logging out ends your programs.")
+    poor = dataclasses.replace(healthy, endings=(ending,), temporary_free=1 << 20)
+    assert codes(poor) == ["logout_ends_runs", "little_temporary"]
+
+
 def test_a_busy_processor_and_one_without_bf16(healthy: Findings) -> None:
     hardware = Hardware(Cpu("cpu", 2, False), 64 * GIB, 60 * GIB)
     poor = dataclasses.replace(healthy, hardware=hardware, load=1.9)

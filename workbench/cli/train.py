@@ -65,6 +65,8 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         recipe=settings,
         measure=measuring(vault, console),
     )
+    for warning in started.warnings:
+        console.say(f"warning: {warning}")
     if not options.wait:
         console.result(
             {"run": started.run_id},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -16,11 +15,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from workbench.airgap.environment import HYGIENE
 from workbench.airgap.lockdown import Protection
 from workbench.airgap.probe import try_layers
 from workbench.planning.advice import holders_of
 from workbench.planning.measured import Measurement, read_measurement
 from workbench.planning.nvidia import Accelerator
+from workbench.planning.nvidia_faults import Fault
+from workbench.planning.overnight import read_process_limits, what_ends_runs
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.planning.swap import Swap, read_swaps
 from workbench.wording import count, size
@@ -42,6 +44,7 @@ _NEEDED = (
 # Fetches compiled code from a hub when it is there, through transformers and bitsandbytes.
 _FETCHES_CODE = "kernels"
 _LITTLE_DISK = 10 << 30
+_LITTLE_TEMPORARY = 16 << 20
 _BUSY_LOAD = 0.75
 _MOSTLY_FREE = 0.9
 
@@ -59,6 +62,8 @@ class Findings:
     disk_free: int
     load: float
     measurement: Measurement | None = None
+    endings: tuple[Fault, ...] = ()
+    temporary_free: int | None = None
 
 
 def examine(home: Path) -> dict[str, Any]:
@@ -78,6 +83,8 @@ def examine(home: Path) -> dict[str, Any]:
         disk_free=shutil.disk_usage(_existing(home)).free,
         load=os.getloadavg()[0],
         measurement=read_measurement(home, hardware),
+        endings=what_ends_runs(),
+        temporary_free=_free(Path(HYGIENE["TMPDIR"])),
     )
     return describe(findings)
 
@@ -86,7 +93,7 @@ def describe(findings: Findings) -> dict[str, Any]:
     """Return the document for what was found."""
     hardware = findings.hardware
     warnings = list(_warnings(findings))
-    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    limits = read_process_limits()
     return {
         "python": platform.python_version(),
         "cpu": hardware.cpu.to_json(),
@@ -95,7 +102,10 @@ def describe(findings: Findings) -> dict[str, Any]:
         "limits": {
             "memory_bytes": hardware.limits.memory_bytes,
             "cpus": hardware.limits.cpus,
-            "memlock_bytes": None if soft == resource.RLIM_INFINITY else soft,
+            "memlock_bytes": limits.get("locked memory"),
+            "open_files": limits.get("open files"),
+            "address_space_bytes": limits.get("address space"),
+            "processor_seconds": limits.get("cpu time"),
         },
         "accelerators": [each.to_json() for each in hardware.accelerators],
         "device": hardware.device,
@@ -106,7 +116,11 @@ def describe(findings: Findings) -> dict[str, Any]:
             {"name": each.name, "bytes": each.bytes, "state": each.state} for each in findings.swaps
         ],
         "speed": speed_of(findings.measurement),
-        "disk": {"home": str(findings.home), "free_bytes": findings.disk_free},
+        "disk": {
+            "home": str(findings.home),
+            "free_bytes": findings.disk_free,
+            "temporary_free_bytes": findings.temporary_free,
+        },
         "warnings": [text for _, text in warnings],
         "warning_codes": [code for code, _ in warnings],
     }
@@ -128,6 +142,7 @@ def _warnings(findings: Findings) -> Iterator[tuple[str, str]]:
     """Yield (code, sentence) for all that needs the user's attention, the gravest first."""
     yield from _about_safety(findings)
     yield from _about_libraries(findings)
+    yield from ((each.code, each.text) for each in findings.endings)
     yield from _about_means(findings)
 
 
@@ -177,6 +192,12 @@ def _about_means(findings: Findings) -> Iterator[tuple[str, str]]:
         yield (
             "little_disk",
             f"Only {size(findings.disk_free)} are free where the vault lies.",
+        )
+    if findings.temporary_free is not None and findings.temporary_free < _LITTLE_TEMPORARY:
+        yield (
+            "little_temporary",
+            f"Only {size(findings.temporary_free)} are free in /dev/shm, where libraries keep "
+            "temporary files of a job. Empty it, or give the container more (`--shm-size`).",
         )
     card = hardware.accelerator
     for each in hardware.accelerators:
@@ -240,6 +261,13 @@ def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
+        return None
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
         return None
 
 

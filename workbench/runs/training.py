@@ -20,6 +20,7 @@ from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
 from workbench.planning.lengths import LengthSample
 from workbench.planning.measured import with_measurement
+from workbench.planning.overnight import warnings_for
 from workbench.planning.planner import Candidate, DatasetLength, Plan, make_plan, settled
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.runs.launch import create_run, launch, making_run
@@ -50,13 +51,18 @@ _CHECKPOINTS_AT_ONCE = 5
 
 @dataclass(frozen=True)
 class StartedRun:
-    """A run that was launched: its folder, its objects, and what the plan advised."""
+    """A run that was launched: its folder, its objects, and what the plan advised.
+
+    Attributes:
+        warnings: What of this machine would end a run that takes so long.
+    """
 
     run_id: str
     adapter_id: str
     folder: Path
     plan: Candidate
     advice: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def start_training(
@@ -127,7 +133,8 @@ def start_training(
         [run_key, adapter_key, vault.key(data.object_id)],
         read=weights_paths(vault, base),
     )
-    return StartedRun(run_id, adapter_id, folder, chosen, tuple(plan.advice))
+    warnings = tuple(each.text for each in warnings_for(chosen.seconds))
+    return StartedRun(run_id, adapter_id, folder, chosen, tuple(plan.advice), warnings)
 
 
 def _plan(
