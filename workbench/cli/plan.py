@@ -81,6 +81,11 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
     from workbench.recipe import parse_memory
 
     memory = None if options.memory is None else parse_memory(options.memory)
+    if options.method == "full" and options.rank is not None:
+        raise UsageError(
+            "Full fine-tuning has no adapter, and so no rank.",
+            hint="Leave --rank out, or choose --method qlora or lora.",
+        )
     rows, model_id = None, ""
     if options.config is not None:
         if options.dataset:

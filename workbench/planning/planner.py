@@ -17,6 +17,7 @@ from workbench.planning.memory import Method, predict, trained_parameters
 from workbench.planning.pace import pace_of
 from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe, parse
+from workbench.wording import count
 
 __all__ = ["Candidate", "DatasetLength", "Plan", "make_plan", "settled"]
 
@@ -144,6 +145,21 @@ def _check_against(facts: ModelFacts, recipe: Recipe) -> None:
             hint=f"Set context to {facts.context} or less.",
             code="context_too_long",
         )
+    if isinstance(recipe.recompute, int) and recipe.recompute > facts.layers:
+        raise UsageError(
+            f"recompute: this model has {count(facts.layers, 'layer')}, so {recipe.recompute} "
+            "cannot be recomputed.",
+            hint=f"Give {facts.layers} or less, or `all`.",
+            code="too_many_layers",
+        )
+    most = max(min(each.inputs, each.outputs) for each in facts.linears)
+    if recipe.method != "full" and recipe.rank > most:
+        raise UsageError(
+            f"rank: the matrices of this model have at most rank {most}, so an adapter of rank "
+            f"{recipe.rank} can do no more.",
+            hint=f"Set rank to {most} or less; 8 to 64 are usual.",
+            code="rank_too_large",
+        )
 
 
 def _choose(candidates: Sequence[Candidate], plain_has_room: bool) -> int | None:
@@ -222,7 +238,7 @@ class _Search:
     def _most_recomputed(self) -> int:
         told = self.recipe.recompute
         if isinstance(told, int):
-            return min(told, self.facts.layers)
+            return told
         return 0 if told == "none" else self.facts.layers
 
     def _with_least_recomputation(

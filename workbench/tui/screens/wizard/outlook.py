@@ -201,11 +201,18 @@ def _with(stops: Sequence[int], value: object) -> list[int]:
 
 def _suited(settings: dict[str, Any], facts: ModelFacts) -> tuple[dict[str, Any], str]:
     """Take back what was chosen for another model and cannot be for this one."""
-    context = settings.get("context")
+    context, recomputed = settings.get("context"), settings.get("recompute")
+    left, remarks = dict(settings), []
     if type(context) is int and context > facts.context:
-        left = {key: value for key, value in settings.items() if key != "context"}
-        return left, (
+        del left["context"]
+        remarks.append(
             f"The context was {context:,} tokens, but this model reads at most "
             f"{facts.context:,}: it is automatic again."
         )
-    return settings, ""
+    if type(recomputed) is int and recomputed > facts.layers:
+        del left["recompute"]
+        remarks.append(
+            f"{recomputed} layers were to be recomputed, but this model has {facts.layers}: the "
+            "number is automatic again."
+        )
+    return left, " ".join(remarks)
