@@ -23,7 +23,7 @@ evaluated       step, loss, tokens
 checkpointed    step, bytes, best
 paused          step; the engine exits, the device is free
 resumed         step
-adjusted        reason, micro_batch, accumulate
+adjusted        reason, micro_batch, accumulate, recomputed_layers, offload
 progress        phase, done, total (0 = unknown)
 published       adapter, bytes, sha256
 finished        whatever totals the job has: loss_first, loss_last, tokens, peak_bytes, …

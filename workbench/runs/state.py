@@ -39,7 +39,7 @@ class RunState:
         evaluations: (step, held-out loss), the latest 512.
         tokens: Counted so far; `seconds` is the time of those steps alone.
         memory: Bytes at the latest step: allocated, reserved, peak, host.
-        adjustments: What out-of-memory changed: {reason, micro_batch, accumulate}.
+        adjustments: What out-of-memory changed: {reason, micro_batch, accumulate, …}.
         counts: Figures of loading and preparing: parameters, trainable, records, …
         totals: The fields of the ending.
         error: {error_type, place, code} of a failure.

@@ -33,7 +33,7 @@ from workbench.engine.steering import Interrupted
 from workbench.engine.threads import available_threads, choose_threads
 from workbench.engine.training import Progress, Training
 from workbench.engine.usage import peak_bytes
-from workbench.errors import BadInput, VaultDamaged
+from workbench.errors import BadInput, DoesNotFit, VaultDamaged
 from workbench.models.codec import TextCodec
 from workbench.recipe import Recipe
 
@@ -148,7 +148,9 @@ class TrainJob:
 
     def train(self) -> None:
         """Run the loop from wherever the run stands."""
-        passes = Passes(self.model, self.base.device, self.base.compute)
+        passes = Passes(
+            self.model, self.base.device, self.base.compute, offload=self.progress.offload
+        )
         training = Training(
             passes=passes,
             updater=self.updater,
@@ -163,7 +165,7 @@ class TrainJob:
             training.rehearse(self._threads)
         try:
             training.run()
-        except Interrupted:
+        except (Interrupted, DoesNotFit):
             training.save()
             raise
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from workbench.runs.adjustments import adjustment_words
 from workbench.runs.protocol import Event
-from workbench.tui.widgets.run_words import PHASES, adjustment_words, left_out
+from workbench.tui.widgets.run_words import PHASES, left_out
 from workbench.wording import count, size
 
 

@@ -145,19 +145,6 @@ def left_out(counts: Mapping[str, Any]) -> str:
     )
 
 
-def adjustment_words(event: Mapping[str, Any]) -> str:
-    """Say what running out of memory changed."""
-    micro, accumulate = event.get("micro_batch"), event.get("accumulate")
-    what = (
-        f"{count(micro, 'row')} at a time, {count(accumulate, 'time')} a step"
-        if isinstance(micro, int) and isinstance(accumulate, int)
-        else "fewer rows at a time"
-    )
-    if event.get("reason") == "out_of_memory":
-        return f"Memory ran out. It goes on with {what}: slower, with the same result."
-    return f"It goes on with {what}."
-
-
 def ending_words(state: RunState) -> str:
     """Say how a run ended, what was kept and what can be done; empty while it works."""
     told = _ENDINGS.get(state.state)
