@@ -86,6 +86,21 @@ def test_real_out_of_memory_halves_the_micro_batch(place: Workplace) -> None:
     assert [e["micro_batch"] for e in run.events() if e["type"] == "adjusted"] == [2, 1]
 
 
+def test_the_last_rung_keeps_inner_values_in_main_memory(place: Workplace) -> None:
+    run = place.new_run(6, device="cuda-0", micro_batch=1, accumulate=4, recompute="all")
+    real = Passes.summed_loss
+
+    def greedy(self: Passes, batch: Any) -> torch.Tensor:
+        if not self.offload and self.model.training:
+            torch.empty(1 << 45, dtype=torch.uint8, device="cuda")
+        return real(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Passes, "summed_loss", greedy)
+        assert run.train_here() == "finished"
+    assert [e["offload"] for e in run.events() if e["type"] == "adjusted"] == [True]
+
+
 def test_the_four_bit_base_is_that_of_the_cpu_bit_for_bit(tmp_path: Path) -> None:
     """Wide enough for several chunks of scales and for sums that a GPU splits up."""
     model = tiny.model_part(tiny.write_model(tmp_path / "wide", width=2048, layers=1))

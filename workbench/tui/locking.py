@@ -27,6 +27,7 @@ _FINISHED_FIRST = {
     "add-model": "adding a model",
     "export": "an export",
     "import": "an import",
+    "measure": "measuring this machine",
     "review": "comparing base and adapter",
     "starter": "adding the starter model",
 }

@@ -16,6 +16,7 @@ from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.screens.wizard.train_work import (
     Preparation,
+    ending_words,
     make_plan_for,
     plan_words,
     prepare,
@@ -26,6 +27,7 @@ from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.text_input import TextInput
 
 if TYPE_CHECKING:
+    from workbench.planning.nvidia_faults import Fault
     from workbench.planning.planner import Candidate
 
 _PUBLISHED = ("finished", "stopped")
@@ -115,10 +117,12 @@ class TrainStep(WizardStep):
             if worker.node is self.wizard
         )
 
-    def _tell_plan(self, planned: tuple[Candidate, bool]) -> None:
+    def _tell_plan(self, planned: tuple[Candidate, bool, tuple[Fault, ...]]) -> None:
         assert self._prepared is not None
         plan = self.query_one("#train-plan", Plain)
-        plan.show(plan_words(self._prepared.model, self._prepared.dataset, *planned))
+        candidate, fits, endings = planned
+        words = plan_words(self._prepared.model, self._prepared.dataset, candidate, fits)
+        plan.show("\n".join([words, *ending_words(endings)]))
 
     @on(Input.Submitted, "#train-name")
     @on(Button.Pressed, "#train-start")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from workbench.runs.state import RunState
 from workbench.wording import METHOD_NAMES, count, duration, size
 
 if TYPE_CHECKING:
+    from workbench.planning.nvidia_faults import Fault
     from workbench.planning.planner import Candidate
     from workbench.tui.session import Session, Tour
 
@@ -85,6 +86,12 @@ def plan_words(model: str, dataset: str, plan: Candidate, fits: bool) -> str:
     return f"{first} {needs}{takes}."
 
 
+def ending_words(endings: Sequence[Fault]) -> list[str]:
+    """Return what would end so long a run: the likeliest, and where the rest stands."""
+    more = f" Doctor lists {len(endings) - 1} more." if len(endings) > 1 else ""
+    return [f"▲ {each.text}{more}" for each in endings[:1]]
+
+
 def prepare(session: Session, draft: Draft) -> Preparation:
     """Look up what was chosen; raises NotFound."""
     catalogue = session.vault.catalogue
@@ -95,9 +102,11 @@ def prepare(session: Session, draft: Draft) -> Preparation:
     return Preparation(dataset, model, free_name(told, taken))
 
 
-def make_plan_for(session: Session, draft: Draft) -> tuple[Candidate, bool]:
-    """Return the plan's choice, or what comes nearest, and whether it fits."""
+def make_plan_for(session: Session, draft: Draft) -> tuple[Candidate, bool, tuple[Fault, ...]]:
+    """Return the plan's choice or what comes nearest, whether it fits, and what would end it."""
     from workbench.models.shelf import model_facts
+    from workbench.planning.measured import with_measurement
+    from workbench.planning.overnight import warnings_for
     from workbench.planning.planner import make_plan
     from workbench.planning.probe import probe_hardware
     from workbench.runs.training import measure_lengths
@@ -106,13 +115,15 @@ def make_plan_for(session: Session, draft: Draft) -> tuple[Candidate, bool]:
     base = catalogue.get("model", draft.model)
     data = catalogue.get("dataset", draft.dataset)
     plan = make_plan(
-        model_facts(base), probe_hardware(), recipe=recipe_of(session.tour, draft),
+        model_facts(base),
+        with_measurement(probe_hardware(), session.vault.home, base.object_id),
+        recipe=recipe_of(session.tour, draft),
         dataset=measure_lengths(session.vault, base, data),
     )  # fmt: skip
     chosen = plan.chosen
     if chosen is not None and chosen.fits:
-        return chosen, True
-    return chosen or min(plan.candidates, key=lambda each: each.predicted.total), False
+        return chosen, True, warnings_for(chosen.seconds)
+    return chosen or min(plan.candidates, key=lambda each: each.predicted.total), False, ()
 
 
 def registered(session: Session, state: RunState) -> str:
