@@ -45,6 +45,7 @@ class WorkbenchScreen(Screen[None]):
     HOLDS: ClassVar[bool] = False
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
+    # Textual declares these of an instance, so they cannot be class variables for mypy.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-tall"), (40, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
