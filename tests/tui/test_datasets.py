@@ -13,7 +13,6 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
-from tests.fixtures.vaults import Original, make_original
 from workbench.datasets.collection import list_datasets
 from workbench.datasets.importing import import_files
 from workbench.tui.app import WorkbenchApp
@@ -28,16 +27,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"\d+(\.\d)?&#160;[KM]iB(?=[^,])")
 HOSTILE = "\x1b]0;owned\x07[@click=app.exit]x[/] \u202egnp\u202c [bold]"
 Steps = Callable[[Pilot[int], WorkbenchApp], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    return make_original(tmp_path_factory.mktemp("original") / "home")
-
-
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
 
 
 def brought(vault: Vault, name: str, lines: list[str], **options: Any) -> str:

@@ -39,11 +39,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     return make_finished(tmp_path_factory.mktemp("finished") / "home")
 
 
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
-
-
 def unlock(app: WorkbenchApp, vault: Vault) -> None:
     """Open the door as it does after the passphrase, without deriving the key."""
     app.session._vault = vault

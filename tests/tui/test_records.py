@@ -12,7 +12,6 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.fixtures.screens import until, words
-from tests.fixtures.vaults import Original, make_original
 from tests.tui.test_datasets import asked, brought, holds, look_into, on_datasets
 from workbench.datasets.importing import import_files
 from workbench.tui.app import WorkbenchApp
@@ -20,16 +19,6 @@ from workbench.tui.screens.records import RecordScreen, RecordsScreen
 from workbench.tui.widgets.paged_table import MARGIN
 from workbench.tui.widgets.turns import Turns
 from workbench.vault.store import Vault
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    return make_original(tmp_path_factory.mktemp("original") / "home")
-
-
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
 
 
 def test_five_thousand_records_are_paged(vault: Vault) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -13,7 +12,6 @@ from textual.pilot import Pilot
 from tests.fixtures.run_stories import make_story, story, tell
 from tests.fixtures.runs import make_run, start
 from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
-from tests.fixtures.vaults import Original, make_original
 from workbench.runs.job import JobFolder
 from workbench.runs.state import RunState, current_state
 from workbench.tui.app import WorkbenchApp
@@ -27,16 +25,6 @@ from workbench.tui.widgets.run_words import ending_words, layer_lines, left_out,
 from workbench.vault.store import Vault
 
 CLOCK = (re.compile(r"\d\d:\d\d:\d\d"), "12:34:56")
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    return make_original(tmp_path_factory.mktemp("vault") / "home")
-
-
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
 
 
 def session(vault: Vault) -> Session:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -14,7 +13,6 @@ from textual.widgets import DataTable, Input
 from tests.fixtures.run_stories import make_story, story, tell
 from tests.fixtures.runs import make_run, start
 from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
-from tests.fixtures.vaults import Original, make_original
 from workbench.runs.index import RunIndex
 from workbench.runs.job import JobFolder
 from workbench.runs.listing import list_runs
@@ -28,16 +26,6 @@ from workbench.vault.store import Vault
 
 FINISHED = ("finished", {"step": 100, "loss_first": 6.2, "loss_last": 0.26,
                          "eval_loss_last": 0.46, "tokens": 190_000})  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
-    return make_original(tmp_path_factory.mktemp("vault") / "home")
-
-
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
 
 
 def session(vault: Vault) -> Session:

@@ -41,11 +41,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     return with_starter(tmp_path_factory.mktemp("original"))
 
 
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
-
-
 def test_in_the_demo_enter_is_enough(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await until(pilot, lambda: says(app, "holds no dataset yet"))

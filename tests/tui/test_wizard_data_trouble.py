@@ -45,11 +45,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     return with_starter(tmp_path_factory.mktemp("original"))
 
 
-@pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
-
-
 def test_files_that_cannot_be_read_are_told_and_one_goes_on(vault: Vault, tmp_path: Path) -> None:
     bad = [
         ("notes.docx", b"PK\x03\x04", "Files may end in .csv"),

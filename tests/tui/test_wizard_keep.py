@@ -36,11 +36,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
 
 
 @pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
-
-
-@pytest.fixture
 def acted(monkeypatch: pytest.MonkeyPatch) -> ActedExport:
     acted = ActedExport()
     monkeypatch.setattr("workbench.exports.service.export_adapter", acted)

@@ -43,11 +43,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
 
 
 @pytest.fixture
-def vault(original: Original, tmp_path: Path) -> Vault:
-    return original.copy(tmp_path / "home")
-
-
-@pytest.fixture
 def acted(monkeypatch: pytest.MonkeyPatch) -> ActedReview:
     acted = ActedReview()
     monkeypatch.setattr("workbench.adapters.reviewing.review_run", acted)

@@ -13,6 +13,7 @@ from workbench.errors import WorkbenchError
 
 Place: TypeAlias = Literal["", "data", "train", "export"]
 
+# In place of a hint that names a command or a flag.
 _EVERYWHERE = {
     "bad_recipe": "Step back to Fit: Every setting says what each may be.",
     "base_mismatch": "Add the original model again under Models.",
@@ -59,7 +60,10 @@ def hint(error: WorkbenchError, place: Place = "") -> str:
     Args:
         place: Where it is told, for a word that differs from place to place.
     """
-    return _AT[place].get(error.code) or _EVERYWHERE.get(error.code, error.hint)
+    if own := _AT[place].get(error.code):
+        return own
+    names_command = "`" in error.hint or "--" in error.hint
+    return _EVERYWHERE.get(error.code, error.hint) if names_command else error.hint
 
 
 def told(error: WorkbenchError, place: Place = "") -> str:
