@@ -86,20 +86,23 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
             "Full fine-tuning has no adapter, and so no rank.",
             hint="Leave --rank out, or choose --method qlora or lora.",
         )
-    rows, model_id = None, ""
+    rows, hardware = None, probe_hardware()
     if options.config is not None:
         if options.dataset:
             raise UsageError("--dataset goes with --model: a sealed dataset needs the vault.")
         facts = facts_from_config(read_config(options.config))
+        hardware = with_measurement(hardware, home_of(options))
     else:
+        from workbench.runs.experience import with_experience
+
         vault = unlock(options)
         base = vault.catalogue.get("model", options.model)
-        facts, model_id = model_facts(base), base.object_id
+        facts = model_facts(base)
+        hardware = with_experience(hardware, vault, base.object_id)
         if options.dataset:
             from workbench.runs.training import measure_lengths
 
             rows = measure_lengths(vault, base, vault.catalogue.get("dataset", options.dataset))
-    hardware = with_measurement(probe_hardware(), home_of(options), model_id)
     plan = make_plan(
         facts,
         hardware if memory is None else memory,

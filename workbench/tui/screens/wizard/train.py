@@ -318,10 +318,10 @@ def _prepare(session: Session, draft: Draft) -> _Preparation:
 def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool, tuple[Fault, ...]]:
     """Return the plan's choice or what comes nearest, whether it fits, and what would end it."""
     from workbench.models.shelf import model_facts
-    from workbench.planning.measured import with_measurement
     from workbench.planning.overnight import warnings_for
     from workbench.planning.planner import make_plan
     from workbench.planning.probe import probe_hardware
+    from workbench.runs.experience import with_experience
     from workbench.runs.training import measure_lengths
 
     catalogue = session.vault.catalogue
@@ -329,7 +329,7 @@ def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool, tuple[Fault,
     data = catalogue.get("dataset", draft.dataset)
     plan = make_plan(
         model_facts(base),
-        with_measurement(probe_hardware(), session.vault.home, base.object_id),
+        with_experience(probe_hardware(), session.vault, base.object_id),
         recipe=recipe_of(session.tour, draft),
         dataset=measure_lengths(session.vault, base, data),
     )  # fmt: skip
