@@ -13,6 +13,9 @@ from workbench.runs.adjustments import adjustment_words
 from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench.planning.probe import Hardware
     from workbench.runs.training import StartedRun
     from workbench.vault.store import Vault
 
@@ -61,7 +64,10 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         dataset=options.dataset[0],
         adapter=options.name,
         recipe=settings,
+        measure=measuring(vault, console),
     )
+    for warning in started.warnings:
+        console.say(f"warning: {warning}")
     if not options.wait:
         console.result(
             {"run": started.run_id},
@@ -92,6 +98,18 @@ def _train(options: argparse.Namespace, console: Console) -> None:
             f"The adapter {document['adapter']} is in the library.",
         ],
     )
+
+
+def measuring(vault: Vault, console: Console) -> Callable[[Hardware], bool]:
+    """Return what measures the machine before its first long run, and tells so."""
+
+    def measure(hardware: Hardware) -> bool:
+        from workbench.adapters.measuring import measure_once
+
+        console.say("  measuring how fast this machine trains, once …")
+        return measure_once(vault, hardware, console.progress)
+
+    return measure
 
 
 def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[str, Any]:
