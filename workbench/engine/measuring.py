@@ -25,7 +25,7 @@ from workbench.engine.batches import Example, make_batch
 from workbench.engine.forward import Passes
 from workbench.engine.loading import compute_dtype
 from workbench.engine.lora import attach_adapter
-from workbench.engine.optimizers import WeightUpdater
+from workbench.engine.optimizers import WeightUpdater, shortening
 from workbench.engine.threads import available_threads, best_time
 from workbench.recipe import Recipe
 
@@ -129,8 +129,7 @@ class _Point:
         _wait(self._passes.device)
 
     def _update(self) -> None:
-        self._updater.clip(self._updater.gradient_norm(), 1.0)
-        self._updater.update(1e-4)
+        self._updater.update(1e-4, shortening(self._updater.gradient_norm(), 1.0))
         _wait(self._passes.device)
 
     def time(self) -> None:
