@@ -94,6 +94,7 @@ class RunsScreen(WorkbenchScreen):
             table.add_column(cell(title), width=width, key=title)
         table.focus()
         self.watch(self.workbench, "runs", self._take)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._show(self.workbench.runs))
         self.set_interval(1.0, self._tick)
 
     def on_screen_resume(self) -> None:
