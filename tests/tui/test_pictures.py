@@ -100,7 +100,7 @@ def test_every_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.chdir(session.home.parent)  # exports go there by default
+    monkeypatch.setenv("HOME", str(session.home.parent))  # exports go there by default
     album = Album(size, looks)
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
