@@ -72,12 +72,12 @@ def test_the_usual_folder_is_made_with_the_first_export_and_goes_with_a_failed_o
     out = user / "qlora-exports" / "a"
     target = check_target(out, home)
     assert check_room(target, 1).free > 0
-    with pytest.raises(RuntimeError), parent_made(target):
-        assert target.parent.stat().st_mode & 0o777 == 0o700
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), parent_made(target):
+        (target / "lacking").stat()
     assert not target.parent.exists()
     with parent_made(target):
         target.mkdir()
+        assert target.parent.stat().st_mode & 0o777 == 0o700
     assert target.is_dir()
     with pytest.raises(BadInput, match="There is no folder"):
         check_target(user / "elsewhere" / "a", home)

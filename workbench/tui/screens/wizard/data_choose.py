@@ -100,7 +100,8 @@ class ChooseStage(Stage):
             except RuntimeError:  # there is no such user's home
                 found = Path(path)
             seen = look_at(found)
-            return str(found), f"{seen.name}: {size(seen.bytes)}, {_columns(seen.headings)}."
+            about = f"{seen.name}: {size(seen.bytes)}, {_columns(seen.headings)}."
+            return str(found), f"{about} ▲ No header?" if seen.doubtful else about
 
         self.say("Looking…", kind="muted")
         self.begin("add", look)

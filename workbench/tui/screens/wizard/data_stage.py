@@ -16,6 +16,7 @@ from textual.worker import Worker
 from workbench.errors import WorkbenchError
 from workbench.tui import work
 from workbench.tui.screens.wizard.data_work import Preview
+from workbench.tui.session import Locked
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.records import RecordView
@@ -67,7 +68,10 @@ class Stage(Container):
     @on(work.WorkFailed)
     def _tell(self, event: work.WorkFailed) -> None:
         event.stop()
-        self.failed(event)
+        if isinstance(event.error, Locked):
+            self.step.wizard.begin_again()
+        else:
+            self.failed(event)
 
     def failed(self, event: work.WorkFailed) -> None:
         """Say what failed; a stage may do more."""
