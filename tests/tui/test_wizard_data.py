@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Button, Checkbox, Input, OptionList, Select
+from textual.widgets import Button, Checkbox, Input, OptionList, Select, TabbedContent
 
 from tests.fixtures.data_step import (
     add,
@@ -186,10 +186,16 @@ def test_a_file_without_a_header_is_noticed_and_read_whole(vault: Vault, tmp_pat
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await add(pilot, app, path)
-        assert says(app, "No header?")
+        assert says(app, "does not look like names of columns")
         await check(pilot, app)
         assert says(app, "The first line of bare.csv looks like a record")
+        assert "day 0" not in words(app), "the text of a record is not shown"
+        for view in ("records", "lengths", "options"):
+            await pilot.press("f6")
+            await until(pilot, lambda: app.screen.query_one(TabbedContent).active == view)  # noqa: B023
+            await until(pilot, lambda: app.focused is not None)
         app.screen.query_one("#header", Checkbox).toggle()
+        await pilot.press("f6")
         await until(pilot, lambda: says(app, "column_1, column_2"))
         await until(pilot, lambda: not says(app, "looks like a record"))
         await choose(pilot, app, "kind", "completion")

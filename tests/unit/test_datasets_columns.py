@@ -78,7 +78,7 @@ NOTES = ["The patient reports chest pain.", "A fall from a ladder, no fracture."
     ("first", "others", "alike"),
     [
         (["A rash on both arms since May.", "soon"], [[n, "later"] for n in NOTES], True),
-        (["x", "soon"], [[n, label] for n, label in zip(NOTES, ("soon", "a", "b"), strict=True)], True),
+        (["x", "soon"], [[NOTES[0], "soon"], [NOTES[1], "a"], [NOTES[2], "b"]], True),
         (["7", "x"], [["1", "y"], ["2.5", "z"], ["", "w"]], True),
         (["note", "urgency"], [[n, "soon"] for n in NOTES], False),
         (["text", "1"], [[n, "1"] for n in NOTES], False),

@@ -35,8 +35,10 @@ def findings(looked: Looked) -> str:
             fault = f"Still missing: which column holds the {named}?"
         if seen.fault is not None and seen.fault.code == "mixed_kinds":
             return f"{seen.fault.message} Import it as a dataset of its own."
+        if seen.files[0].doubtful:  # a record is not shown before somebody reveals it
+            return f"{warned}{fault}"
         named = ", ".join(printable(name, limit=30) for name in seen.headings[:20])
-        return f"{warned}{fault}\n\nThe file has: {named}."
+        return f"{fault}\n\nThe file has: {named}."
     lines = [warned.rstrip()] if warned else []
     if seen.duplicates:
         verb = "repeats" if seen.duplicates == 1 else "repeat"

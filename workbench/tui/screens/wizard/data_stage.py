@@ -141,8 +141,11 @@ class Stage(Container):
         self.focus_default()
 
     def focus_default(self) -> None:
-        """Put the focus on the default button."""
-        self.query_one("#go", Button).focus()
+        """Put the focus on the default button, or on one beside it: without it no key works."""
+        buttons = [self.query_one("#go", Button), *self.query(".buttons Button").results(Button)]
+        usable = [button for button in buttons if button.focusable]
+        if usable:
+            usable[0].focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer turning pages only among the records, and views only where there are some."""
