@@ -1,14 +1,15 @@
 """Every screen, as it is kept: two sizes, the dark and the light theme, and without colours.
 
-One app goes through all screens of a size and changes its looks on each of them.
+One app goes through all screens, and changes its size and its looks on each of them.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 from unittest import mock
 
 import pytest
@@ -23,7 +24,11 @@ from workbench.tui.screens.door import RecoveryScreen
 from workbench.tui.session import Session
 from workbench.tui.settings import UiSettings
 
-LOOKS = ("dark", "light", "no-colour")
+Page: TypeAlias = tuple[tuple[int, int], str]  # size and look
+COMMON: tuple[Page, ...] = ((SMALL, "dark"), (LARGE, "light"))
+OTHERS: tuple[Page, ...] = (
+    (SMALL, "light"), (SMALL, "no-colour"), (LARGE, "dark"), (LARGE, "no-colour"),
+)  # fmt: skip
 # Clipping, which is a third of a picture's size, and what differs: the home's folder, hashes.
 _COMPACT = (
     (re.compile(r' clip-path="url\([^)]*\)"'), ""),
@@ -45,22 +50,23 @@ def session() -> Iterator[Session]:
 
 
 class Album:
-    """Compares what an app shows with the kept pictures, in each of some looks."""
+    """Compares what an app shows with the kept pictures, at each of some sizes and looks."""
 
-    def __init__(self, size: tuple[int, int], looks: tuple[str, ...]) -> None:
-        self.size = f"{size[0]}x{size[1]}"
-        self.looks = looks
+    def __init__(self, kept: Sequence[Page]) -> None:
+        self.kept = kept
         self.different: list[str] = []
 
     async def compare(self, pilot: Pilot[int], app: WorkbenchApp, name: str) -> None:
         """Compare the screen on top, which may still be at work on what it shows."""
-        for look in self.looks:
+        for size, look in self.kept:
+            if app.size != size:
+                await pilot.resize_terminal(*size)
             _put_on(app, look)
             if name == "settings":  # names the theme as it was when the screen opened
                 await visit(pilot, app, name)
             await settled(pilot, app)
             try:
-                matches(app, f"all/{name}-{self.size}-{look}", *_COMPACT)
+                matches(app, f"all/{name}-{size[0]}x{size[1]}-{look}", *_COMPACT)
             except AssertionError as error:
                 self.different.append(str(error))
 
@@ -80,28 +86,16 @@ def _put_on(app: WorkbenchApp, look: str) -> None:
             widget.refresh()
 
 
-_SLOW = pytest.mark.slow
-
-
 @pytest.mark.parametrize(
-    ("size", "looks"),
-    [
-        pytest.param(SMALL, ("dark",), id="80x24-dark"),
-        pytest.param(LARGE, ("light",), id="120x40-light"),
-        pytest.param(SMALL, ("light", "no-colour"), id="80x24", marks=_SLOW),
-        pytest.param(LARGE, ("dark", "no-colour"), id="120x40", marks=_SLOW),
-    ],
+    "kept", [COMMON, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["common", "others"]
 )
 @pytest.mark.timeout(600)
 def test_every_place(
-    session: Session,
-    size: tuple[int, int],
-    looks: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
+    session: Session, kept: tuple[Page, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("HOME", str(session.home.parent))  # exports go there by default
-    album = Album(size, looks)
+    album = Album(kept)
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         for name in ALL_PLACES:
@@ -120,19 +114,18 @@ def test_every_place(
         await album.compare(pilot, app, "unlock")
 
     with same_machine():
-        drive(session, steps, size)
+        drive(session, steps, kept[0][0])
     assert not album.different, "\n\n".join(album.different)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_the_first_start(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    album = Album(size, LOOKS)
+    album = Album(COMMON + OTHERS)
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         await album.compare(pilot, app, "welcome")
         app.switch_screen(RecoveryScreen(_KEY))
         await album.compare(pilot, app, "recovery-key")
 
-    drive(Session(Path("/nowhere/home")), steps, size)
+    drive(Session(Path("/nowhere/home")), steps)
     assert not album.different, "\n\n".join(album.different)
