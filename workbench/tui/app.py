@@ -32,6 +32,7 @@ from workbench.tui.work import WorkFailed
 _IDLE_CHECK_SECONDS = 5.0
 _WARNED_SECONDS = 30.0
 _SECOND_CTRL_C_SECONDS = 3.0
+_TOLD = 500  # characters told in passing
 
 
 class WorkbenchApp(App[int]):
@@ -293,8 +294,8 @@ class WorkbenchApp(App[int]):
     ) -> None:
         """Tell something in passing, as plain text."""
         super().notify(
-            printable(message), title=printable(title), severity=severity, timeout=timeout,
-            markup=False,
+            printable(message, limit=_TOLD), title=printable(title, limit=_TOLD),
+            severity=severity, timeout=timeout, markup=False,
         )  # fmt: skip
 
     def _fatal_error(self) -> None:

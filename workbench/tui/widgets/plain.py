@@ -11,11 +11,16 @@ from textual.widgets import Static
 from workbench.text import printable
 
 CELL = 60  # characters of a table's cell
+# Each line costs time whenever it is laid out, on the screen or far below it.
+_MOST_LINES = 1000
 
 
 def shown(value: object, *, limit: int = 10_000, multiline: bool = False) -> Content:
     """Return `value` as content that neither a terminal nor Textual's markup can misread."""
-    return Content(printable(str(value), limit=limit, multiline=multiline))
+    text = printable(str(value), limit=limit, multiline=multiline)
+    if text.count("\n") > _MOST_LINES:
+        text = "\n".join([*text.split("\n", _MOST_LINES)[:_MOST_LINES], "\u2026"])
+    return Content(text)
 
 
 def cell(value: object, style: str = "", *, limit: int = CELL) -> Text:
