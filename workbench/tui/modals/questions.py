@@ -11,15 +11,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from workbench.errors import WorkbenchError
+from workbench.tui.hints import hint
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.text_input import TextInput
 
 
-class MessageModal(ModalScreen[None]):
+class MessageModal(WorkbenchModal[None]):
     """Something to read; Enter or Escape closes it."""
 
     AUTO_FOCUS = "#close"
@@ -40,7 +41,7 @@ class MessageModal(ModalScreen[None]):
     @classmethod
     def of_error(cls, error: WorkbenchError) -> MessageModal:
         """Return the message for an error: what happened, then what to do."""
-        return cls("That did not work", f"{error.message}\n\n{error.hint}".rstrip())
+        return cls("That did not work", f"{error.message}\n\n{hint(error)}".rstrip())
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -61,7 +62,7 @@ class MessageModal(ModalScreen[None]):
         self.dismiss(None)
 
 
-class ConfirmModal(ModalScreen[bool]):
+class ConfirmModal(WorkbenchModal[bool]):
     """A yes or no. With `type_name` the name has to be typed before yes is possible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from rich.text import Text
 from textual.content import Content
 from textual.widgets import Static
 
 from workbench.text import printable
+
+# How a sentence on the screen is meant; empty: neither well nor ill.
+Tone: TypeAlias = Literal["", "good", "bad", "muted"]
 
 CELL = 60  # characters of a table's cell
 # Each line costs time whenever it is laid out, on the screen or far below it.
@@ -43,3 +46,9 @@ class Plain(Static):
             return
         self._text = str(text)
         self.update(shown(text, multiline=self._multiline))
+
+    def say(self, text: object, tone: Tone = "") -> None:
+        """Show another text in the colour of what it says."""
+        self.show(text)
+        for name in ("good", "bad", "muted"):
+            self.set_class(tone == name, name)
