@@ -61,6 +61,15 @@ def test_the_same_seed_and_a_resume_give_the_same_bits(
     assert adapter_digest(broken) == adapter_digest(straight)
 
 
+def test_a_sample_leaves_no_trace(place: Workplace) -> None:
+    straight, sampled = (place.new_run(number, device="cuda-0") for number in (20, 21))
+    assert straight.train_here() == "finished"
+    sampled.ask("sample")
+    assert sampled.train_here() == "finished"
+    assert sampled.last("sampled")["records"] == 2
+    assert adapter_digest(sampled) == adapter_digest(straight)
+
+
 def test_a_launched_run_works_behind_the_lock_down(place: Workplace) -> None:
     run = place.new_run(4, device="cuda-0")
     run.launch()

@@ -165,7 +165,8 @@ def _by_id(vault: Vault, object_id: str) -> Entry:
 
 
 def _run_record(state: RunState) -> dict[str, Any]:
-    kept = ("kind", "state", "created", "step", "tokens", "loss_first", "loss_last", "peak_bytes")
+    kept = ("kind", "state", "created", "device", "step", "tokens", "loss_first", "loss_last",
+            "peak_bytes", "predicted_bytes")  # fmt: skip
     shown = state.to_json()
     return {"objects": dict(state.objects)} | {name: shown[name] for name in kept}
 

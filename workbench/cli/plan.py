@@ -42,6 +42,9 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         ("--recomputed-layers", "layers computed twice, to save memory"),
     ):
         parser.add_argument(name, type=int, metavar="N", help=f"{text}; chosen when not given")
+    parser.add_argument(
+        "--explain", action="store_true", help="say why, number by number, and what else would do"
+    )
     parser.set_defaults(handler=_plan)
 
 
@@ -86,20 +89,23 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
             "Full fine-tuning has no adapter, and so no rank.",
             hint="Leave --rank out, or choose --method qlora or lora.",
         )
-    rows, model_id = None, ""
+    rows, hardware = None, probe_hardware()
     if options.config is not None:
         if options.dataset:
             raise UsageError("--dataset goes with --model: a sealed dataset needs the vault.")
         facts = facts_from_config(read_config(options.config))
+        hardware = with_measurement(hardware, home_of(options))
     else:
+        from workbench.runs.experience import with_experience
+
         vault = unlock(options)
         base = vault.catalogue.get("model", options.model)
-        facts, model_id = model_facts(base), base.object_id
+        facts = model_facts(base)
+        hardware = with_experience(hardware, vault, base.object_id)
         if options.dataset:
             from workbench.runs.training import measure_lengths
 
             rows = measure_lengths(vault, base, vault.catalogue.get("dataset", options.dataset))
-    hardware = with_measurement(probe_hardware(), home_of(options), model_id)
     plan = make_plan(
         facts,
         hardware if memory is None else memory,
@@ -110,7 +116,12 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
         micro_batch=options.micro_batch,
         recomputed_layers=options.recomputed_layers,
     )
-    console.result(plan.to_json(), _lines(plan.to_json()))
+    document = plan.to_json()
+    if options.explain:
+        from workbench.planning.explaining import explain
+
+        document["explanation"] = list(explain(facts, plan, rows))
+    console.result(document, _lines(document))
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
@@ -131,4 +142,6 @@ def _lines(document: dict[str, Any]) -> list[str]:
             ]
         )
     header = ("", "METHOD", "RANK", "CONTEXT", "BATCH", "RECOMPUTED", "MEMORY", "FITS", "TIME")
-    return [*table(rows, header), "", *document.get("advice", [])]
+    explained = document.get("explanation", [])
+    told = [*document.get("advice", []), *([""] if explained else []), *explained]
+    return [*table(rows, header), "", *told]

@@ -130,8 +130,7 @@ class _Point:
         _wait(self._passes.device)
 
     def _update(self) -> None:
-        shorten = shortening(self._updater.gradient_norm(), 1.0)
-        self._updater.update(1e-4, shorten)
+        self._updater.update(1e-4, shortening(self._updater.gradient_norm(), 1.0))
         _wait(self._passes.device)
 
     def time(self) -> None:

@@ -8,6 +8,7 @@ effective batch, the order of the data or, but for the order of sums, the result
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ from workbench.engine.forward import Passes, recompute_layers
 from workbench.engine.loading import decoder_layers
 from workbench.engine.optimizers import WeightUpdater
 from workbench.errors import DoesNotFit
+from workbench.planning.nvidia import probe_nvidia
 
 if TYPE_CHECKING:
     from workbench.engine.course import Course
@@ -87,6 +89,7 @@ class Pressure:
             "accumulate": -(-self._course.rows_per_step // progress.micro_batch),
             "recomputed_layers": progress.recomputed,
             "offload": progress.offload,
+            **_largest_neighbour(self._passes.device),
         }
         self._reports.write("adjusted", reason="out_of_memory", step=progress.step, **told)
 
@@ -107,3 +110,21 @@ class Pressure:
                 "checkpoint stands.",
                 code="out_of_memory",
             )
+
+
+def _largest_neighbour(device: torch.device) -> dict[str, int]:
+    """Return the number of the process that holds most of the GPU beside this one, and how much.
+
+    Nothing where there is none, or where the driver counts processes otherwise than this one does,
+    as in some containers: it must not name this run itself.
+    """
+    if device.type != "cuda":
+        return {}
+    holders = next(
+        (a.holders for a in probe_nvidia().accelerators if a.index == (device.index or 0)), ()
+    )
+    others = [each for each in holders if each.pid != os.getpid() and each.bytes]
+    if not others or len(others) == len(holders):
+        return {}
+    largest = max(others, key=lambda each: each.bytes or 0)
+    return {"other_pid": largest.pid, "other_bytes": largest.bytes or 0}

@@ -181,6 +181,12 @@ def _about_device(budget: Budget, chosen: Candidate) -> Iterator[Advice]:
             f"This would take about {chosen.seconds / _LONG_RUN:.1f} days; take fewer epochs or "
             "records, a smaller model, or a faster device.",
         )
+    if round(100 * budget.margin) > 0:
+        yield Advice(
+            "margin_learned",
+            f"Runs on this machine took up to {budget.margin:.0%} more memory than predicted; so "
+            "much is kept free.",
+        )
     yield from _about_busy_card(budget)
 
 

@@ -36,6 +36,7 @@ class Budget:
         factors: By method, how much longer earlier runs took.
         card: The GPU that it is the budget of.
         faults: What keeps a GPU from being used.
+        margin: The share by which earlier runs exceeded their prediction; so much is kept free.
     """
 
     device: Device
@@ -49,6 +50,7 @@ class Budget:
     card: Accelerator | None = None
     faults: tuple[Fault, ...] = ()
     imagined: bool = False
+    margin: float = 0.0
 
 
 def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
@@ -58,19 +60,20 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
         limit: Most bytes to plan with; 0: no limit.
     """
     if isinstance(hardware, int):
-        return Budget("cuda", hardware, _usable("cuda", hardware, limit), imagined=True)
+        return Budget("cuda", hardware, _usable("cuda", hardware, limit, 0.0), imagined=True)
     card = hardware.accelerator
     if card is None:
         free = hardware.available_bytes
         return Budget(
             "cpu",
             hardware.ram_bytes,
-            _usable("cpu", free, limit),
+            _usable("cpu", free, limit, hardware.margin),
             compute_bytes=2 if hardware.cpu.bf16 else 4,
             rates=hardware.rates or _guessed(hardware.cpu),
             timed=True,
             factors=hardware.factors,
             faults=hardware.faults,
+            margin=hardware.margin,
         )
     known = hardware.rates
     if known is None and card.flops is not None:
@@ -78,7 +81,7 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
     return Budget(
         "cuda",
         card.memory_bytes,
-        _usable("cuda", card.free_bytes, limit),
+        _usable("cuda", card.free_bytes, limit, hardware.margin),
         compute_bytes=2 if card.bf16 else 4,
         rates=known or guess_for_gpu(_SOME_CARD),
         timed=known is not None,
@@ -86,12 +89,13 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
         busy_bytes=card.memory_bytes - card.free_bytes,
         card=card,
         faults=hardware.faults,
+        margin=hardware.margin,
     )
 
 
-def _usable(device: Device, free: int, limit: int) -> int:
-    usable = int(free * (1 - _KEPT_FREE[device]))
-    return min(usable, limit) if limit else usable
+def _usable(device: Device, free: int, limit: int, margin: float) -> int:
+    usable = free * (1 - _KEPT_FREE[device])
+    return int((min(usable, limit) if limit else usable) / (1 + margin))
 
 
 def _guessed(cpu: Cpu) -> Rates:

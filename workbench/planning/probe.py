@@ -49,6 +49,7 @@ class Hardware:
         faults: What keeps a GPU from being used, with the cure.
         rates: How fast it trains, where that was measured (`planning.measured`).
         factors: By method, how much longer earlier runs on the model took than the rates say.
+        margin: The share by which earlier runs exceeded their predicted memory.
     """
 
     cpu: Cpu
@@ -59,6 +60,7 @@ class Hardware:
     cuda_build: bool = True
     rates: Rates | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
+    margin: float = 0.0
     faults: tuple[Fault, ...] = ()
 
     @property

@@ -33,7 +33,8 @@ evaluated       step, loss, tokens
 checkpointed    step, bytes, best
 paused          step; the engine exits, the device is free
 resumed         step
-adjusted        reason, micro_batch, accumulate, recomputed_layers, offload
+adjusted        reason, micro_batch, accumulate, recomputed_layers, offload; other_pid, other_bytes:
+                who holds most of the GPU beside the run
 sampled         number (1, 2, …), step, records, held_out, tokens, seconds; the answers themselves
                 are sealed in `samples/` (see `samples`)
 not_sampled     step, code: why a sample that was asked for came to nothing

@@ -19,10 +19,10 @@ from workbench.errors import BadInput, DoesNotFit, NotFound, UsageError
 from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
 from workbench.planning.lengths import LengthSample
-from workbench.planning.measured import with_measurement
 from workbench.planning.overnight import warnings_for
 from workbench.planning.planner import Candidate, DatasetLength, Plan, make_plan, settled
 from workbench.planning.probe import Hardware, probe_hardware
+from workbench.runs.experience import with_experience
 from workbench.runs.launch import create_run, launch, making_run
 from workbench.runs.protocol import RunSpec
 from workbench.vault.ids import new_id
@@ -147,12 +147,12 @@ def _plan(
     """Plan the run; measure the machine before, where that is worth it."""
     found = probe_hardware()
     facts = model_facts(base)
-    hardware = with_measurement(found, vault.home, base.object_id)
+    hardware = with_experience(found, vault, base.object_id)
     plan = make_plan(facts, hardware, dataset=lengths, recipe=recipe)
     takes = plan.chosen.seconds if plan.chosen is not None else None
     worth_it = hardware.rates is None and (takes or 0.0) > WORTH_MEASURING_SECONDS
     if measure is not None and worth_it and measure(found):
-        hardware = with_measurement(found, vault.home, base.object_id)
+        hardware = with_experience(found, vault, base.object_id)
         plan = make_plan(facts, hardware, dataset=lengths, recipe=recipe)
     return hardware, plan
 

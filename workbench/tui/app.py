@@ -29,6 +29,7 @@ from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
 
 _SECOND_CTRL_C_SECONDS = 3.0
+_TOLD = 500  # characters told in passing
 
 
 class WorkbenchApp(App[int]):
@@ -280,8 +281,8 @@ class WorkbenchApp(App[int]):
     ) -> None:
         """Tell something in passing, as plain text."""
         super().notify(
-            printable(message), title=printable(title), severity=severity, timeout=timeout,
-            markup=False,
+            printable(message, limit=_TOLD), title=printable(title, limit=_TOLD),
+            severity=severity, timeout=timeout, markup=False,
         )  # fmt: skip
 
     def _fatal_error(self) -> None:

@@ -27,7 +27,11 @@ class MessageModal(WorkbenchModal[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", id="message.close", tooltip="Close the message"),
-    ]
+        Binding("down,pagedown", "scroll(1)", "Further down", id="message.down", show=False,
+                tooltip="Scroll a long message down"),
+        Binding("up,pageup", "scroll(-1)", "Further up", id="message.up", show=False,
+                tooltip="Scroll a long message up"),
+    ]  # fmt: skip
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
@@ -46,6 +50,11 @@ class MessageModal(WorkbenchModal[None]):
                 yield Plain(self._text)
             with Horizontal(classes="buttons"):
                 yield Button("Close", id="close", variant="primary")
+
+    def action_scroll(self, pages: int) -> None:
+        """Scroll by most of what is seen; the button keeps the focus, so Enter closes."""
+        text = self.query_one(VerticalScroll)
+        text.scroll_relative(y=pages * max(1, text.size.height - 2), animate=False)
 
     @on(Button.Pressed, "#close")
     def action_close(self) -> None:

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer
 from textual.worker import Worker
 
 from workbench.errors import WorkbenchError
@@ -18,6 +17,7 @@ from workbench.tui import work
 from workbench.tui.modals.questions import MessageModal
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.session import Locked
+from workbench.tui.widgets.keys_line import KeysLine
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.top_line import TopLine
 
@@ -78,7 +78,7 @@ class WorkbenchScreen(Screen[None]):
             yield from self.compose_body()
         if self.session.tour is not None:
             yield Plain(f"Tour: {self.TOUR}" if self.TOUR else "", id="tour")
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
         yield Plain("", id="too-small")
 
     def compose_body(self) -> ComposeResult:

@@ -41,7 +41,7 @@ class DoctorScreen(CheckingScreen):
                 tooltip="Look at the machine again, after you changed something"),
         Binding("v", "verify", "Check the vault", id="doctor.verify",
                 tooltip="Read everything in the vault and check every seal"),
-        Binding("m", "measure", "Measure speed", id="doctor.measure",
+        Binding("m", "measure", "Speed", id="doctor.measure",
                 tooltip="Measure how fast this machine trains: ten seconds, once"),
         Binding("c", "stop", "Stop checking", id="doctor.stop", show=False,
                 tooltip="Stop the check of the vault"),

@@ -56,8 +56,9 @@ def check(session: Session, asked: Asked, *, suggest: bool) -> Checked:
     vault, folder = session.vault, asked.folder
     try:
         if suggest:
-            out = suggested_target(vault.home, f"{asked.name}-{asked.target}")
-            folder = str(out)
+            name = f"{asked.name}-{asked.target}"
+            out = suggested_target(vault.home, name, used=session.exports)
+            folder = _short(out)
         else:
             out = asked.out
         room = check_export(vault, asked.adapter, target=asked.target, out=out, base=asked.base)
@@ -66,6 +67,12 @@ def check(session: Session, asked: Asked, *, suggest: bool) -> Checked:
     except OSError as error:  # no such name on this file system: too long, a loop of links
         return Checked(folder, None, f"That folder cannot be used ({error.strerror}).")
     return Checked(folder, room, "")
+
+
+def _short(path: Path) -> str:
+    """Return a path as a person would type it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if home in path.parents else str(path)
 
 
 def write(session: Session, asked: Asked, tell: Progress) -> Written:
@@ -86,6 +93,7 @@ def write(session: Session, asked: Asked, tell: Progress) -> Written:
     document = export_adapter(
         vault, asked.adapter, target=asked.target, out=out, base=asked.base, progress=tell
     )
+    session.exports = out.parent
     return Written(
         folder=str(out),
         files=document["files"],

@@ -14,11 +14,20 @@ from workbench.text import printable
 Tone: TypeAlias = Literal["", "good", "bad", "muted"]
 
 CELL = 60  # characters of a table's cell
+# Each line costs time whenever it is laid out, on the screen or far below it.
+_MOST_LINES = 1000
 
 
 def shown(value: object, *, limit: int = 10_000, multiline: bool = False) -> Content:
     """Return `value` as content that neither a terminal nor Textual's markup can misread."""
-    return Content(printable(str(value), limit=limit, multiline=multiline))
+    text = _few_lines(str(value)) if multiline else str(value)
+    return Content(printable(text, limit=limit, multiline=multiline))
+
+
+def _few_lines(text: str) -> str:
+    if text.count("\n") <= _MOST_LINES:
+        return text
+    return "\n".join([*text.split("\n", _MOST_LINES)[:_MOST_LINES], "…"])
 
 
 def cell(value: object, style: str = "", *, limit: int = CELL) -> Text:

@@ -32,6 +32,8 @@ from workbench.tui.widgets.records import RecordView
 from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
 
+_NAMES_FIRST = "The first line of a CSV file names its columns"
+
 
 class CheckStage(Stage):
     """Shows kind, columns, records and lengths as the import would take them, and imports."""
@@ -76,6 +78,7 @@ class CheckStage(Stage):
             with Horizontal(classes="row"):
                 yield Plain("Held out to judge the result, %")
                 yield TextInput(_percent(splits.get("test", 0)), id="test", max_length=4)
+            yield Check(_NAMES_FIRST, reading["header"], id="header")
             yield Check(
                 "Leave out records that repeat an earlier one",
                 reading["dedupe"] == "exact",
@@ -186,7 +189,14 @@ class CheckStage(Stage):
         self._change(kind=event.kind, mapping=event.mapping)
         self._look()
 
-    @on(Checkbox.Changed)
+    @on(Checkbox.Changed, "#header")
+    def _read_first_line(self, event: Checkbox.Changed) -> None:
+        event.stop()
+        # The columns are called otherwise now, so what was mapped is void.
+        self._change(header=event.value, kind="auto", mapping={})
+        self._look()
+
+    @on(Checkbox.Changed, "#dedupe, #redact")
     def _tick(self) -> None:
         dedupe, redact = (self.query_one(name, Check).value for name in ("#dedupe", "#redact"))
         before = reading_of(self.step.draft)

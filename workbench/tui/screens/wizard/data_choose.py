@@ -20,6 +20,7 @@ from workbench.tui.work import WorkDone
 from workbench.wording import count, size
 
 MOST_FILES = 100
+_NO_HEADER = "▲ its first line does not look like names of columns"
 
 
 class ChooseStage(Stage):
@@ -100,7 +101,9 @@ class ChooseStage(Stage):
             except RuntimeError:  # there is no such user's home
                 found = Path(path)
             seen = look_at(found)
-            return str(found), f"{seen.name}: {size(seen.bytes)}, {_columns(seen.headings)}."
+            # What seems to be a record stays out of sight.
+            columns = _NO_HEADER if seen.doubtful else _columns(seen.headings)
+            return str(found), f"{seen.name}: {size(seen.bytes)}, {columns}."
 
         self.say("Looking…", kind="muted")
         self.begin("add", look)

@@ -15,6 +15,7 @@ from textual.worker import Worker
 from workbench.tui import work
 from workbench.tui.hints import told
 from workbench.tui.screens.wizard.data_work import Preview
+from workbench.tui.session import Locked
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.records import RecordView
@@ -62,7 +63,10 @@ class Stage(Container):
     @on(work.WorkFailed)
     def _tell(self, event: work.WorkFailed) -> None:
         event.stop()
-        self.failed(event)
+        if isinstance(event.error, Locked):
+            self.step.wizard.begin_again()
+        else:
+            self.failed(event)
 
     def failed(self, event: work.WorkFailed) -> None:
         """Say what failed; a stage may do more."""
@@ -142,8 +146,11 @@ class Stage(Container):
         self.focus_default()
 
     def focus_default(self) -> None:
-        """Put the focus on the default button."""
-        self.query_one("#go", Button).focus()
+        """Put the focus on the default button, or on one beside it: without it no key works."""
+        buttons = [self.query_one("#go", Button), *self.query(".buttons Button").results(Button)]
+        usable = [button for button in buttons if button.focusable]
+        if usable:
+            usable[0].focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer turning pages only among the records, and views only where there are some."""

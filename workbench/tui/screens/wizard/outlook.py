@@ -15,11 +15,11 @@ from workbench import recipe as recipes
 from workbench.models.facts import ModelFacts
 from workbench.planning.candidates import Candidate
 from workbench.planning.lengths import LengthSample
-from workbench.planning.measured import with_measurement
 from workbench.planning.planner import Plan, make_plan
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.recipe import FIELDS, Recipe
 from workbench.runs.drafts import Draft
+from workbench.runs.experience import with_experience
 
 if TYPE_CHECKING:
     from workbench.tui.session import Tour
@@ -104,7 +104,7 @@ def load_ground(vault: Vault, draft: Draft, tour: Tour | None) -> Ground:
     if not settings and tour is not None:
         settings = told(recipes.load(tour.recipe))
     settings, remark = _suited(settings, facts)
-    hardware = with_measurement(probe_hardware(), vault.home, base.object_id)
+    hardware = with_experience(probe_hardware(), vault, base.object_id)
     return Ground(base.name, data.name, facts, hardware, settings, remark=remark)
 
 
@@ -136,7 +136,7 @@ def known_speed(
     from workbench.adapters.measuring import measure_once
 
     measure_once(vault, probe_hardware(), progress)
-    known = with_measurement(probe_hardware(), vault.home, draft.model)
+    known = with_experience(probe_hardware(), vault, draft.model)
     return known if known.rates is not None else None
 
 

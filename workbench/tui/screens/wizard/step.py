@@ -11,6 +11,7 @@ from textual.worker import Worker
 
 from workbench.runs.drafts import Draft
 from workbench.tui import work
+from workbench.tui.session import Locked
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
@@ -93,7 +94,9 @@ class WizardStep(Container):
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
         event.stop()
-        if not self.take_failure(event):
+        if isinstance(event.error, Locked):
+            self.wizard.begin_again()
+        elif not self.take_failure(event):
             self.wizard.show_error(event.error)
 
     def conceal(self) -> None:

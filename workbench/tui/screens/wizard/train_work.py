@@ -105,10 +105,10 @@ def prepare(session: Session, draft: Draft) -> Preparation:
 def make_plan_for(session: Session, draft: Draft) -> tuple[Candidate, bool, tuple[Fault, ...]]:
     """Return the plan's choice or what comes nearest, whether it fits, and what would end it."""
     from workbench.models.shelf import model_facts
-    from workbench.planning.measured import with_measurement
     from workbench.planning.overnight import warnings_for
     from workbench.planning.planner import make_plan
     from workbench.planning.probe import probe_hardware
+    from workbench.runs.experience import with_experience
     from workbench.runs.training import measure_lengths
 
     catalogue = session.vault.catalogue
@@ -116,7 +116,7 @@ def make_plan_for(session: Session, draft: Draft) -> tuple[Candidate, bool, tupl
     data = catalogue.get("dataset", draft.dataset)
     plan = make_plan(
         model_facts(base),
-        with_measurement(probe_hardware(), session.vault.home, base.object_id),
+        with_experience(probe_hardware(), session.vault, base.object_id),
         recipe=recipe_of(session.tour, draft),
         dataset=measure_lengths(session.vault, base, data),
     )  # fmt: skip
