@@ -38,9 +38,9 @@ class DoctorScreen(WorkbenchScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "look", "Look again", id="doctor.look",
                 tooltip="Look at the machine again, after you changed something"),
-        Binding("v", "verify", "Check the vault", id="doctor.verify",
+        Binding("v", "verify", "Check vault", id="doctor.verify",
                 tooltip="Read everything in the vault and check every seal"),
-        Binding("m", "measure", "Measure speed", id="doctor.measure",
+        Binding("m", "measure", "Speed", id="doctor.measure",
                 tooltip="Measure how fast this machine trains: ten seconds, once"),
         Binding("c", "stop", "Stop checking", id="doctor.stop", show=False,
                 tooltip="Stop the check of the vault"),
@@ -56,9 +56,9 @@ class DoctorScreen(WorkbenchScreen):
     def compose_body(self) -> ComposeResult:
         with VerticalScroll(id="doctor"):
             yield Plain("Looking at this machine…", id="warnings")
+            yield Plain("", id="speed")
             yield Plain("", id="vault-state")
             yield ProgressLine(id="vault-progress")
-            yield Plain("", id="speed")
             yield Plain("", id="facts")
 
     def on_mount(self) -> None:
