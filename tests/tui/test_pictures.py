@@ -20,7 +20,7 @@ from tests.fixtures.staged_home import staged_session
 from tests.fixtures.visits import ALL_PLACES, same_machine, visit
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.modals.questions import ConfirmModal
-from workbench.tui.screens.door import RecoveryScreen
+from workbench.tui.screens.recovery import RecoveryScreen
 from workbench.tui.session import Session
 from workbench.tui.settings import UiSettings
 

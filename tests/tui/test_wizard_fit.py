@@ -351,6 +351,9 @@ def test_every_term_opens_and_closes(vault: Vault) -> None:
         assert app.screen.query(FitStep)
         await pilot.press("f5")
         assert isinstance(app.screen, MessageModal)
+        assert "Full fine-tuning does not fit: it" not in words(app)
+        await pilot.press("down", "down", "down")
+        assert "Full fine-tuning does not fit: it" in words(app), "the other ways are below"
 
     at_fit(vault, steps)
 

@@ -42,6 +42,9 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         ("--recomputed-layers", "layers computed twice, to save memory"),
     ):
         parser.add_argument(name, type=int, metavar="N", help=f"{text}; chosen when not given")
+    parser.add_argument(
+        "--explain", action="store_true", help="say why, number by number, and what else would do"
+    )
     parser.set_defaults(handler=_plan)
 
 
@@ -113,7 +116,12 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
         micro_batch=options.micro_batch,
         recomputed_layers=options.recomputed_layers,
     )
-    console.result(plan.to_json(), _lines(plan.to_json()))
+    document = plan.to_json()
+    if options.explain:
+        from workbench.planning.explaining import explain
+
+        document["explanation"] = list(explain(facts, plan, rows))
+    console.result(document, _lines(document))
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
@@ -134,4 +142,6 @@ def _lines(document: dict[str, Any]) -> list[str]:
             ]
         )
     header = ("", "METHOD", "RANK", "CONTEXT", "BATCH", "RECOMPUTED", "MEMORY", "FITS", "TIME")
-    return [*table(rows, header), "", *document.get("advice", [])]
+    explained = document.get("explanation", [])
+    told = [*document.get("advice", []), *([""] if explained else []), *explained]
+    return [*table(rows, header), "", *told]

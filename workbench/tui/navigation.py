@@ -7,6 +7,10 @@ waits for none of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from textual.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,10 @@ PLACES = (
     Place("help", "e", "Help", "The documentation.", "help:HelpScreen"),
 )  # fmt: skip
 BY_NAME = {place.name: place for place in PLACES}
+
+
+def open_place(name: str) -> Screen[None]:
+    """Import and make the screen of a place."""
+    module, _, screen = BY_NAME[name].screen.partition(":")
+    found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
+    return cast("Screen[None]", found())

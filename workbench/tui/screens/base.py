@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -46,6 +45,7 @@ class WorkbenchScreen(Screen[None]):
     HOLDS: ClassVar[bool] = False
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
+    # Textual declares these of an instance, so they cannot be class variables for mypy.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-tall"), (40, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -90,11 +90,13 @@ class WorkbenchScreen(Screen[None]):
         if self.session.tour is not None:
             self.query_one("#tour", Plain).show(f"Tour: {text}" if text else "")
 
-    def begin(
-        self, name: str, task: Callable[[work.Progress], object], *, exclusive: bool = True
-    ) -> Worker[None]:
+    def begin(self, name: str, task: work.Task, *, exclusive: bool = True) -> Worker[None]:
         """Do `task` in a thread; see `workbench.tui.work.begin`."""
         return work.begin(self, name, task, exclusive=exclusive)
+
+    def fetch(self, name: str, task: work.Task) -> None:
+        """Read something for the screen in a thread; see `workbench.tui.work.fetch`."""
+        work.fetch(self, name, task)
 
     @on(events.ScreenResume)
     def _fill_top_line(self) -> None:

@@ -107,7 +107,7 @@ class RunsScreen(WorkbenchScreen):
     def _take(self, runs: tuple[RunState, ...]) -> None:
         if any(state.run not in self._names for state in runs):
             known = self._names
-            self.begin("names", lambda _: name_runs(self.session.vault, runs, known))
+            self.fetch("names", lambda _: name_runs(self.session.vault, runs, known))
         self._show(runs)
 
     def _tick(self) -> None:

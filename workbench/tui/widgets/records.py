@@ -53,7 +53,7 @@ class RecordView(Vertical):
     def __init__(
         self,
         *,
-        id: str | None = None,  # noqa: A002  Textual's name
+        id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)

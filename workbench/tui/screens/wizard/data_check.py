@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, TabbedContent, TabPane
 
+from workbench.tui.hints import told
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.wizard import data_report
 from workbench.tui.screens.wizard.data_fields import ColumnChoice, ReadingChanged
-from workbench.tui.screens.wizard.data_stage import Stage, told
+from workbench.tui.screens.wizard.data_stage import Stage
 from workbench.tui.screens.wizard.data_work import (
     Looked,
     bring_in,
@@ -104,6 +105,13 @@ class CheckStage(Stage):
         self.query_one("#back", Button).focus()
         self._look()
 
+    def conceal(self) -> None:
+        """Forget the records; look at the files again once the vault is open."""
+        self._looked = None
+        self.forget_preview()
+        if not self._importing:
+            self._look()
+
     def on_unmount(self) -> None:
         """Say what became of an import whose screen was left."""
         if self._importing:
@@ -113,7 +121,7 @@ class CheckStage(Stage):
         draft = self.step.draft
         self.query_one("#go", Button).disabled = True
         self.say("Looking…", kind="muted")
-        self.begin("look", lambda _: look(self.step.session.vault, draft))
+        self.fetch("look", lambda _: look(self.step.session.vault, draft))
 
     @on(WorkDone)
     def _done(self, event: WorkDone) -> None:
@@ -162,7 +170,7 @@ class CheckStage(Stage):
         """Say what went wrong, and put the focus where it can be mended."""
         self._show_importing(False)
         stopped = event.error.code == "stopped"
-        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error))
+        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error, "data"))
         if event.work == "look":
             self.query_one("#found", Plain).show("The files cannot be read.")
             self.query_one("#back", Button).focus()

@@ -60,7 +60,7 @@ class ChooseStage(Stage):
             self.focus_default()
         else:
             self.query_one("#path", Input).focus()
-        self.begin("datasets", lambda _: self._datasets())
+        self.fetch("datasets", lambda _: self._datasets())
 
     def _datasets(self) -> list[dict[str, Any]]:
         from workbench.datasets.collection import list_datasets
@@ -132,7 +132,7 @@ class ChooseStage(Stage):
     @on(Button.Pressed, "#browse")
     def action_browse(self) -> None:
         """Choose a file from the folders."""
-        from workbench.tui.modals.files import FilesModal
+        from workbench.tui.modals.pickers import FilesModal
 
         files = self.step.draft.files
         start = Path(files[-1]).parent if files else Path.home()

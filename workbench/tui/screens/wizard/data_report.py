@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.text import printable
 from workbench.tui.data_words import FIELDS, KINDS, identifiers, rejected
-from workbench.tui.screens.wizard.data_stage import told
+from workbench.tui.hints import told
 from workbench.tui.screens.wizard.data_work import Looked
 from workbench.wording import count
 
@@ -29,7 +29,7 @@ def findings(looked: Looked) -> str:
     seen = looked.peek
     warned = _first_lines(looked)
     if not seen.kind:
-        fault = told(seen.fault) if seen.fault is not None else ""
+        fault = told(seen.fault, "data") if seen.fault is not None else ""
         if seen.missing:
             named = " and ".join(FIELDS[field] for field in seen.missing)
             fault = f"Still missing: which column holds the {named}?"
@@ -70,7 +70,7 @@ def about_lengths(looked: Looked) -> str:
     """Return what the lengths mean."""
     preview = looked.preview
     if not preview.lengths:
-        return "" if preview.fault is None else told(preview.fault)
+        return "" if preview.fault is None else told(preview.fault, "data")
     return (
         f"Lengths in tokens, as {preview.model} counts them (about four characters each). The "
         "longest record sets how much memory training takes; you choose that limit in step Fit."

@@ -76,7 +76,7 @@ class WizardScreen(WorkbenchScreen):
 
     def on_mount(self) -> None:
         """Go on with the draft that was kept."""
-        self.begin("load-draft", lambda _: load_draft(self.session.vault))
+        self.fetch("load-draft", lambda _: load_draft(self.session.vault))
 
     @on(WorkDone)
     async def _loaded(self, event: WorkDone) -> None:
