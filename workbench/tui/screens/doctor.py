@@ -39,7 +39,7 @@ class DoctorScreen(CheckingScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "look", "Look again", id="doctor.look",
                 tooltip="Look at the machine again, after you changed something"),
-        Binding("v", "verify", "Check the vault", id="doctor.verify",
+        Binding("v", "verify", "Check vault", id="doctor.verify",
                 tooltip="Read everything in the vault and check every seal"),
         Binding("m", "measure", "Speed", id="doctor.measure",
                 tooltip="Measure how fast this machine trains: ten seconds, once"),
@@ -56,9 +56,9 @@ class DoctorScreen(CheckingScreen):
     def compose_body(self) -> ComposeResult:
         with VerticalScroll(id="doctor"):
             yield Plain("Looking at this machine…", id="warnings")
+            yield Plain("", id="speed")
             yield Plain("", id="vault-state")
             yield ProgressLine(id="vault-progress")
-            yield Plain("", id="speed")
             yield Plain("", id="facts")
 
     def on_mount(self) -> None:
