@@ -5,6 +5,7 @@ things that need contents are answered for the library that asks, in `stand_ins`
 
 - bitsandbytes computes the tables of its 8-bit moments: zeros of the same size stand in;
 - transformers asks the positions whether a row holds several records: the caller says so;
+- peft knows 4-bit weights by their type, which no fake tensor can have, and unpacks them for DoRA;
 - peft moves new adapters to where their layer is, which a fake parameter refuses: they are there;
 - peft asks whether CUDA's autocast is on. A torch without CUDA cannot do arithmetic on fake `cuda`
   tensors (indexing and autograd call the missing device), so all fakes lie on the processor, and
@@ -133,6 +134,7 @@ def stand_ins(device: str, *, packed: bool, to_fake: Callable[[Tensor], Tensor])
         packed: Whether a row holds several records.
         to_fake: Makes the fake of a real tensor.
     """
+    from peft.tuners.lora import dora
     from transformers import masking_utils
 
     def records_of(positions: Tensor) -> Tensor | None:
@@ -156,15 +158,34 @@ def stand_ins(device: str, *, packed: bool, to_fake: Callable[[Tensor], Tensor])
             (masking_utils, "find_packed_sequence_indices", records_of),
             (forward, "group_records", grouped),
             (torch, "is_autocast_enabled", autocast),
+            (dora, "dequantize_module_weight", _weight_of),
             (nn.Module, "to", lambda module, *_, **__: module),
         ):
             stack.enter_context(patch.object(place, name, stand_in))
         if device == "cuda":
             functional = torch.nn.functional
-            stack.enter_context(
-                patch.object(functional, "scaled_dot_product_attention", _card_attention)
-            )
+            for name, ours in (
+                ("scaled_dot_product_attention", _card_attention),
+                ("dropout", _card_dropout),
+            ):
+                stack.enter_context(patch.object(functional, name, ours))
         yield
+
+
+def _weight_of(module: nn.Module) -> Tensor:
+    """Return the weight of a linear as DoRA wants it; peft knows 4-bit ones by another type."""
+    if isinstance(module, Linear4bit):
+        return nf4.dequantise(module)
+    return module.weight  # type: ignore[return-value]
+
+
+def _card_dropout(
+    inputs: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Drop as a card does, which keeps a byte for each element, where a processor keeps four."""
+    if not training or not p:
+        return inputs
+    return torch.ops.aten.native_dropout(inputs, p, True)[0]  # type: ignore[no-any-return]
 
 
 def _card_attention(
