@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 METHOD_NAMES = {"qlora": "QLoRA", "lora": "plain LoRA", "full": "full fine-tuning"}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
@@ -26,6 +29,24 @@ def size(amount: float) -> str:
         unit += 1
     digits = 1 if unit and amount < 100 else 0
     return f"{amount:.{digits}f}".removesuffix(".0") + f" {_UNITS[unit]}"
+
+
+def speeds(figures: Mapping[str, Any] | None) -> str:
+    """Return a machine's measured speed in a sentence; `figures` by name, a second."""
+    if figures is None:
+        return "Speed: not measured yet; times are guesses"
+    parts = [
+        f"{figures[name] / 1e9:,.0f} {unit} {noun}"
+        for name, unit, noun in (
+            ("matmul_bf16", "GFLOP/s", "in bf16"),
+            ("matmul_fp32", "GFLOP/s", "in 32 bit"),
+            ("memory", "GB/s", "of memory"),
+            ("to_device", "GB/s", "to the GPU"),
+            ("from_device", "GB/s", "from the GPU"),
+        )
+        if name in figures
+    ]
+    return "Speed: " + ", ".join(parts)
 
 
 def count(number: int, noun: str = "", plural: str = "") -> str:

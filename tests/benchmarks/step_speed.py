@@ -45,7 +45,7 @@ def _prepare(folder: Path, *, masked: bool) -> Any:
     from workbench.engine.batches import Example, make_batch, pack
     from workbench.engine.forward import Passes
     from workbench.engine.loading import load_base
-    from workbench.engine.optimizers import WeightUpdater
+    from workbench.engine.optimizers import WeightUpdater, shortening
     from workbench.recipe import Recipe
 
     config = transformers.LlamaConfig(
@@ -73,8 +73,8 @@ def _prepare(folder: Path, *, masked: bool) -> Any:
     def step() -> int:
         batch = make_batch(packed, 0)
         (passes.summed_loss(batch) / len(batch.targets)).backward()  # type: ignore[no-untyped-call]
-        updater.clip(updater.gradient_norm(), 1.0)
-        updater.update(1e-3)
+        shorten = shortening(updater.gradient_norm(), 1.0)
+        updater.update(1e-3, shorten)
         return batch.tokens
 
     return step

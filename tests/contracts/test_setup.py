@@ -85,6 +85,7 @@ def test_no_disk(clone: Path, tools: Path) -> None:
     assert not (clone / ".venv").exists()
 
 
+@pytest.mark.slow
 def test_no_index_and_a_half_made_venv(clone: Path, tools: Path) -> None:
     half = clone / ".venv" / "lib"
     half.mkdir(parents=True)

@@ -65,35 +65,40 @@ def test_every_key_can_be_remapped_and_explains_itself() -> None:
     assert count > 60
 
 
-@pytest.mark.parametrize("name", ALL_PLACES)
-def test_a_screen_shows_few_keys_and_the_palette_has_them_all(session: Session, name: str) -> None:
+def test_a_screen_shows_few_keys_and_the_palette_has_them_all(session: Session) -> None:
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
-        await visit(pilot, app, name)
-        screen = app.screen
-        assert isinstance(screen, WorkbenchScreen), words(app)
-        for widget in [None, *screen.focus_chain]:
-            if widget is not None:
-                widget.focus()
-                await pilot.pause()
-            active = list(screen.active_bindings.values())
-            shown = {
-                each.binding.id or each.binding.key: each
-                for each in active
-                if each.binding.show and each.enabled
-            }
-            where = f"{name} on {widget}: {[each.binding.description for each in shown.values()]}"
-            assert len(shown) <= MOST_KEYS, where
-            width = sum(
-                len(app.get_key_display(each.binding)) + len(each.binding.description) + 3
-                for each in shown.values()
-            )
-            assert width <= 81, where  # the last one's margin may go over the edge
-            offered = {command.title for command in WorkbenchCommands(screen).commands()}
-            for each in active:
-                if each.binding.id and each.enabled:
-                    assert any(each.binding.description in title for title in offered), where
+        for name in ALL_PLACES:
+            await visit(pilot, app, name)
+            screen = app.screen
+            assert isinstance(screen, WorkbenchScreen), words(app)
+            for widget in [None, *screen.focus_chain]:
+                if widget is not None:
+                    widget.focus()
+                    await pilot.pause()
+                check_keys(app, screen, f"{name} on {widget}")
 
     drive(session, steps)
+
+
+def check_keys(app: WorkbenchApp, screen: WorkbenchScreen, where: str) -> None:
+    """The footer has room for its keys, and the palette has every key."""
+    active = list(screen.active_bindings.values())
+    shown = {
+        each.binding.id or each.binding.key: each
+        for each in active
+        if each.binding.show and each.enabled
+    }
+    where += f": {[each.binding.description for each in shown.values()]}"
+    assert len(shown) <= MOST_KEYS, where
+    width = sum(
+        len(app.get_key_display(each.binding)) + len(each.binding.description) + 3
+        for each in shown.values()
+    )
+    assert width <= 81, where  # the last one's margin may go over the edge
+    offered = {command.title for command in WorkbenchCommands(screen).commands()}
+    for each in active:
+        if each.binding.id and each.enabled:
+            assert any(each.binding.description in title for title in offered), where
 
 
 # Help and empty states
@@ -110,25 +115,22 @@ def test_every_screen_has_its_page_of_help() -> None:
     assert len(pages) > 20
 
 
-@pytest.mark.parametrize("name", ["datasets", "models", "runs", "adapters", "playground", "export",
-                                  "home", "audit"])  # fmt: skip
-def test_an_empty_place_says_what_to_do(tmp_path: Path, name: str) -> None:
+def test_an_empty_place_says_what_to_do(tmp_path: Path) -> None:
     from tests.fixtures.vaults import make_original, reopened
 
     original = make_original(tmp_path / "home")
     session = Session(original.home, vault=reopened(original.home, original))
+    told = re.compile(r"no |none|not |nothing|begin|press|first|made|yet|import|add", re.IGNORECASE)
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
-        app.go(name)
-        told = re.compile(
-            r"no |none|not |nothing|begin|press|first|made|yet|import|add", re.IGNORECASE
-        )
-
         def body() -> str:
             return "\n".join(words(app).splitlines()[2:-1])
 
-        await until(pilot, lambda: told.search(body()) is not None)
-        assert not app.screen.query(".-loading")
+        for name in ("datasets", "models", "runs", "adapters", "playground", "export", "home",
+                     "audit"):  # fmt: skip
+            app.go(name)
+            await until(pilot, lambda: told.search(body()) is not None)
+            assert not app.screen.query(".-loading"), name
 
     drive(session, steps)
 

@@ -18,6 +18,7 @@ import pytest
 from tests.fixtures.commands import Shell
 from workbench.airgap.canary import Finding, Needle, scan, scan_bytes
 from workbench.models.codec import TextCodec
+from workbench.runs import steering
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -113,6 +114,10 @@ def test_the_needle_is_found_nowhere(tmp_path: Path, needle: Needle) -> None:
             time.sleep(0.05)
 
     wait_for("checkpointed")
+    # Asked without the command, whose purpose is to show what the model says.
+    sampled = steering.sample(shell.home, run)
+    assert sampled.samples == 1, sampled.sample
+    assert len(list((shell.home / "runs" / run / "samples").iterdir())) == 1
     assert look() == []  # while the job is at work
     shown = shell.json("run", "show", run)
     os.kill(shown["pid"], signal.SIGKILL)

@@ -61,6 +61,15 @@ def test_the_same_seed_and_a_resume_give_the_same_bits(
     assert adapter_digest(broken) == adapter_digest(straight)
 
 
+def test_a_sample_leaves_no_trace(place: Workplace) -> None:
+    straight, sampled = (place.new_run(number, device="cuda-0") for number in (20, 21))
+    assert straight.train_here() == "finished"
+    sampled.ask("sample")
+    assert sampled.train_here() == "finished"
+    assert sampled.last("sampled")["records"] == 2
+    assert adapter_digest(sampled) == adapter_digest(straight)
+
+
 def test_a_launched_run_works_behind_the_lock_down(place: Workplace) -> None:
     run = place.new_run(4, device="cuda-0")
     run.launch()
@@ -84,6 +93,21 @@ def test_real_out_of_memory_halves_the_micro_batch(place: Workplace) -> None:
         patch.setattr(Passes, "summed_loss", greedy)
         assert run.train_here() == "finished"
     assert [e["micro_batch"] for e in run.events() if e["type"] == "adjusted"] == [2, 1]
+
+
+def test_the_last_rung_keeps_inner_values_in_main_memory(place: Workplace) -> None:
+    run = place.new_run(6, device="cuda-0", micro_batch=1, accumulate=4, recompute="all")
+    real = Passes.summed_loss
+
+    def greedy(self: Passes, batch: Any) -> torch.Tensor:
+        if not self.offload and self.model.training:
+            torch.empty(1 << 45, dtype=torch.uint8, device="cuda")
+        return real(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Passes, "summed_loss", greedy)
+        assert run.train_here() == "finished"
+    assert [e["offload"] for e in run.events() if e["type"] == "adjusted"] == [True]
 
 
 def test_the_four_bit_base_is_that_of_the_cpu_bit_for_bit(tmp_path: Path) -> None:

@@ -27,44 +27,40 @@ from workbench.engine.jobs import export
 from workbench.engine.loading import load_base
 from workbench.engine.sides import OpenedAdapter, Sides
 from workbench.errors import InternalError, Refused, VaultDamaged
+from workbench.exports.loading_code import how_to_load
 from workbench.models.codec import TextCodec
 
 QUESTIONS = [question for question, _ in LESSONS]
 CAP = 24
 
+# Runs the very lines that an export's card shows.
 _PLAIN = """
 import contextlib, json, sys
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-kind, folder, base = sys.argv[1:4]
-questions = json.loads(sys.argv[4])
-quantise = contextlib.nullcontext
-if kind == "peft-same-bits":
-    from workbench.engine.quantising import reproducible as quantise
-    kind = "peft"
-if kind == "peft":
-    from bitsandbytes.nn import Linear4bit
-    from peft import PeftModel
-    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16)
-    with quantise():
-        model = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.bfloat16, quantization_config=settings)
-    for layer in model.modules():
-        if isinstance(layer, Linear4bit):
-            layer.support_avx512bf16_for_cpu = False
-    model = PeftModel.from_pretrained(model, folder).eval()
-else:
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    assert model.dtype == torch.bfloat16, model.dtype
-tokenizer = AutoTokenizer.from_pretrained(base if kind == "peft" else folder)
+code, tokens_of, same_bits, questions, cap = sys.argv[1:6]
+place = contextlib.nullcontext()
+if same_bits == "True":
+    from workbench.engine.quantising import reproducible
+    place = reproducible()
+found = {}
+with place:
+    exec(code, found)
+model = found["model"]
+assert not model.training
+assert model.dtype == torch.bfloat16, model.dtype
+from bitsandbytes.nn import Linear4bit
+for layer in model.modules():
+    if isinstance(layer, Linear4bit):
+        layer.support_avx512bf16_for_cpu = False
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(tokens_of)
 answers, logits = [], []
-for question in questions:
+for question in json.loads(questions):
     ids = tokenizer.apply_chat_template([{"role": "user", "content": question}],
         add_generation_prompt=True, return_tensors="pt", return_dict=True)["input_ids"]
     with torch.no_grad():
         logits.append(model(ids).logits[0, -1].float().tolist())
-        out = model.generate(ids, max_new_tokens=int(sys.argv[5]), do_sample=False,
+        out = model.generate(ids, max_new_tokens=int(cap), do_sample=False,
             attention_mask=torch.ones_like(ids))[0, ids.shape[1]:].tolist()
     answers.append(out)
 print(json.dumps({"answers": answers, "logits": logits,
@@ -116,16 +112,15 @@ def adapter_view(
     return [list(answer.ids) for answer in found], logits
 
 
-def in_plain(kind: str, folder: Path, base: str) -> dict[str, Any]:
+def in_plain(code: str, base: str, tokens_of: Path | str, *, same_bits: bool = False) -> Any:
+    """Answers and logits in a process that loads with `code` alone."""
+    code = code.replace("PATH_OF_THE_BASE", base)
+    told = [code, str(tokens_of), str(same_bits), json.dumps(QUESTIONS), str(CAP)]
     done = subprocess.run(
-        [sys.executable, "-c", _PLAIN, kind, str(folder), base, json.dumps(QUESTIONS), str(CAP)],
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [sys.executable, "-c", _PLAIN, *told], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def without_end(answers: list[list[int]], eos: list[int]) -> list[list[int]]:
@@ -150,13 +145,36 @@ def test_the_peft_folder_gives_the_same_logits_in_plain_peft(
     header = (out / "adapter_model.safetensors").read_bytes()[:20_000]
     assert b'"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"' in header
     answers, logits = adapter_view(shelf["model"], shelf["adapter"])
-    plain = in_plain("peft-same-bits", out, shelf["model"]["folder"])
+    code, base = how_to_load("peft", "qlora", out), shelf["model"]["folder"]
+    plain = in_plain(code, base, base, same_bits=True)
     assert plain["logits"] == logits
     assert [a[: len(w)] for a, w in zip(plain["answers"], answers, strict=True)] == answers
-    # bitsandbytes' own quantiser takes another level for a few scales in a thousand.
-    own = in_plain("peft", out, shelf["model"]["folder"])
+
+
+@pytest.mark.slow
+def test_plain_bitsandbytes_comes_close_on_the_same_base(
+    shelf: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its own quantiser takes another level for a few scales in a thousand."""
+    out, _ = run_export(tmp_path, shelf["model"], shelf["adapter"], "peft")
+    answers, logits = adapter_view(shelf["model"], shelf["adapter"])
+    base = shelf["model"]["folder"]
+    own = in_plain(how_to_load("peft", "qlora", out), base, base)
     torch.testing.assert_close(torch.tensor(own["logits"]), torch.tensor(logits), rtol=0, atol=0.1)
     assert [a[: len(w)] for a, w in zip(own["answers"], answers, strict=True)] == answers
+
+
+@pytest.mark.slow
+def test_on_a_16_bit_base_plain_peft_gives_the_same_logits(
+    shelf: dict[str, Any], tmp_path: Path
+) -> None:
+    adapter = write_adapter(tmp_path, shelf["model"], method="lora")
+    out, _ = run_export(tmp_path, shelf["model"], adapter, "peft")
+    answers, logits = adapter_view(shelf["model"], adapter, "lora")
+    base = shelf["model"]["folder"]
+    plain = in_plain(how_to_load("peft", "lora", out), base, base)
+    assert plain["logits"] == logits
+    assert [a[: len(w)] for a, w in zip(plain["answers"], answers, strict=True)] == answers
 
 
 @pytest.mark.parametrize(
@@ -179,7 +197,7 @@ def test_the_merged_folder_answers_as_the_adapter_in_plain_transformers(
     config = json.loads((out / "config.json").read_text())
     assert "quantization_config" not in config
     answers, _ = adapter_view(shelf["model"], adapter)
-    plain = in_plain("merged", out, shelf["model"]["folder"])
+    plain = in_plain(how_to_load("safetensors", "qlora", out), "", out)
     assert plain["eos"] == [1, 3]
     assert without_end(plain["answers"], plain["eos"]) == answers
 
@@ -216,7 +234,7 @@ def test_a_sixteen_bit_adapter_and_a_chosen_template(tmp_path: Path) -> None:
     assert (out / "chat_template.jinja").read_text()
     assert sorted(p.name for p in out.glob("*.safetensors")) == ["model.safetensors"]
     answers, _ = adapter_view(model, adapter, "lora")
-    plain = in_plain("merged", out, model["folder"])
+    plain = in_plain(how_to_load("safetensors", "lora", out), "", out)
     assert without_end(plain["answers"], plain["eos"]) == answers
 
 

@@ -43,6 +43,7 @@ def training() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_first_steps_lose_as_committed(
     recipe: Any, tokenizer: Tokenizer, training: dict[str, Any]
 ) -> None:

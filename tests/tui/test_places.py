@@ -187,6 +187,7 @@ def test_doctor_gives_each_warning_its_cure(session: Session) -> None:
         "protection": {"seccomp": {"state": "refused", "detail": "EPERM"}},
         "swap": [{"name": "/dev/sda2", "bytes": 8 << 30, "state": "plain"}],
         "disk": {"home": "/home/x", "free_bytes": 5 << 30},
+        "speed": {"matmul_bf16": 2e11, "memory": 2e10},
         "warnings": ["The swap area /dev/sda2 is not encrypted: switch it off (`swapoff`)."],
     }
 
@@ -198,6 +199,7 @@ def test_doctor_gives_each_warning_its_cure(session: Session) -> None:
         assert "A [b]processor[/b], 8 cores, no bf16" in told
         assert "Card␛[31m" in told
         assert "limited for this process" in told
+        assert "Speed: 200 GFLOP/s in bf16, 20 GB/s of memory." in told
         assert "▲ not encrypted" in told
         assert "✗ Call filter" in told
         assert "training refuses to start" in " ".join(told.split())

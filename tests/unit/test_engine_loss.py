@@ -186,6 +186,16 @@ def test_recomputed_layers_give_the_same_gradient(count: int) -> None:
     _assert_same(kept, _gradient(passes, trained, [rows]))
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_what_waits_in_main_memory_gives_the_same_gradient(count: int) -> None:
+    passes, trained = _passes("llama")
+    rows = [[example] for example in _examples(3, 512)]
+    kept = _gradient(passes, trained, [rows])
+    recompute_layers(passes.model, count)
+    passes.offload = True
+    _assert_same(kept, _gradient(passes, trained, [rows]))
+
+
 def test_score_is_the_mean_over_tokens_not_over_records() -> None:
     passes, _ = _passes("llama")
     examples = _examples(9, 512)

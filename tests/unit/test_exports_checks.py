@@ -10,9 +10,9 @@ import pytest
 from tests.fixtures.finished import ADAPTER, HOSTILE, make_finished, put_adapter
 from workbench.errors import BadInput, Refused
 from workbench.exports.contract import PLANNED_TARGETS, TARGETS
+from workbench.exports.loading_code import how_to_load
 from workbench.exports.preflight import suggested_target
 from workbench.exports.proof import in_words
-from workbench.exports.provenance import how_to_load
 from workbench.exports.service import check_export
 
 
@@ -73,12 +73,13 @@ def test_fidelity_in_words() -> None:
     assert "built-in texts" in in_words(told | {"held_out": False})[0]
 
 
+@pytest.mark.parametrize("method", ["qlora", "lora"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_loading_lines_are_python_whatever_the_path(target: str) -> None:
+def test_loading_lines_are_python_whatever_the_path(target: str, method: str) -> None:
     folder = Path('/srv/it\'s "here"\\now')
     literals = [
         node.value
-        for node in ast.walk(ast.parse(how_to_load(target, folder)))
+        for node in ast.walk(ast.parse(how_to_load(target, method, folder)))
         if isinstance(node, ast.Constant)
     ]
     assert str(folder) in literals

@@ -12,7 +12,8 @@ import pytest
 
 from workbench.airgap.lockdown import LAYERS, Layer, Protection
 from workbench.planning.doctor import Findings, describe
-from workbench.planning.nvidia import Accelerator
+from workbench.planning.nvidia import Accelerator, Holder
+from workbench.planning.nvidia_faults import Fault
 from workbench.planning.probe import Cpu, Hardware
 from workbench.planning.swap import Swap, SwapState
 
@@ -76,8 +77,36 @@ def test_a_machine_that_cannot_lock_down_is_told_first(healthy: Findings) -> Non
 
 
 def test_a_gpu_with_the_wrong_torch(healthy: Findings) -> None:
-    hardware = dataclasses.replace(healthy.hardware, cuda_build=False)
+    fault = Fault("torch_without_cuda", "Install the CUDA build of the same version.")
+    hardware = dataclasses.replace(healthy.hardware, cuda_build=False, faults=(fault,))
     assert codes(dataclasses.replace(healthy, hardware=hardware)) == ["torch_without_cuda"]
+
+
+def test_a_card_that_others_use_names_them(healthy: Findings) -> None:
+    holders = (Holder(4711, "python", 9 * GIB), Holder(4712, "", None))
+    busy = dataclasses.replace(CARD, free_bytes=10 * GIB, holders=holders)
+    hardware = dataclasses.replace(healthy.hardware, accelerators=(busy,))
+    document = describe(dataclasses.replace(healthy, hardware=hardware))
+    assert document["warning_codes"] == ["card_is_busy"]
+    assert "python (process 4711) holds 9 GiB, a process (process 4712)" in document["warnings"][0]
+
+
+def test_what_slows_or_spoils_a_card(healthy: Findings) -> None:
+    card = dataclasses.replace(
+        CARD, power_watts=200.0, usual_watts=450.0, uncorrected=3, ecc=True, mig=True
+    )
+    hardware = dataclasses.replace(healthy.hardware, accelerators=(card,))
+    assert codes(dataclasses.replace(healthy, hardware=hardware)) == [
+        "power_limited",
+        "memory_errors",
+        "card_is_divided",
+    ]
+
+
+def test_what_would_end_a_run_and_small_places_for_temporary_files(healthy: Findings) -> None:
+    ending = Fault("logout_ends_runs", "Logging out ends your programs.")
+    poor = dataclasses.replace(healthy, endings=(ending,), temporary_free=1 << 20)
+    assert codes(poor) == ["logout_ends_runs", "little_temporary"]
 
 
 def test_a_busy_processor_and_one_without_bf16(healthy: Findings) -> None:

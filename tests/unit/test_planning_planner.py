@@ -178,6 +178,20 @@ def test_values_out_of_range_are_refused_with_their_key() -> None:
         make_plan(STARTER, LAPTOP, rank=0)
 
 
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"recomputed_layers": 9}, "this model has 8 layers, so 9 cannot be recomputed"),
+        ({"rank": 512}, "have at most rank 256, so an adapter of rank 512"),
+    ],
+)
+def test_what_the_model_does_not_have_is_refused(told: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_plan(STARTER, LAPTOP, **told)  # type: ignore[arg-type]
+    most = make_plan(STARTER, LAPTOP, recomputed_layers=8, rank=256)
+    assert most.candidates[0].recomputed_layers == 8
+
+
 def test_seconds_are_estimated_only_when_data_and_speed_are_known() -> None:
     def seconds(machine: Hardware | int, dataset: DatasetLength | None) -> float | None:
         chosen = make_plan(LLAMA_8B, machine, dataset=dataset, method="qlora").chosen

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from workbench.planning.cgroups import Limits, read_limits, usable_cores
-from workbench.planning.nvidia import probe_accelerators
-from workbench.planning.probe import Cpu, Hardware, probe_hardware
+from workbench.planning.probe import probe_hardware
 from workbench.planning.swap import read_swaps
 
 GIB = 1 << 30
@@ -128,110 +124,6 @@ def test_the_probe_of_this_machine() -> None:
     assert 1 <= found.cpu.cores <= (os.cpu_count() or 1)
     assert 0 < found.available_bytes <= found.ram_bytes
     assert found.cpu.name
-
-
-class Nvml:
-    """A made-up driver with cards of (name, total, free, capability, cores, MHz)."""
-
-    NVML_CLOCK_SM = 1
-
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, cards: Sequence[tuple[Any, ...]], broken: str = "") -> None:
-        self.cards, self.broken, self.open = cards, broken, 0
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*args: Any) -> Any:
-            if self.broken == name:
-                raise self.NVMLError(name)
-            return self.answer(name, *args)
-
-        return call
-
-    def answer(self, name: str, *args: Any) -> Any:
-        if name == "nvmlInit":
-            self.open += 1
-        elif name == "nvmlShutdown":
-            self.open -= 1
-        elif name == "nvmlDeviceGetCount":
-            return len(self.cards)
-        elif name == "nvmlDeviceGetHandleByIndex":
-            return args[0]
-        elif name == "nvmlSystemGetDriverVersion":
-            return b"580.1"
-        else:
-            return self.of_card(name, args[0])
-        return None
-
-    def of_card(self, name: str, number: int) -> Any:
-        card = self.cards[number]
-        return {
-            "nvmlDeviceGetUUID": f"GPU-{number}{number}",
-            "nvmlDeviceGetName": card[0],
-            "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=card[1], free=card[2]),
-            "nvmlDeviceGetCudaComputeCapability": card[3],
-            "nvmlDeviceGetNumGpuCores": card[4],
-            "nvmlDeviceGetMaxClockInfo": card[5],
-        }[name]
-
-
-RTX_4090 = ("RTX 4090", 24 * GIB, 23 * GIB, (8, 9), 16384, 2520)
-A100 = (b"A100", 80 * GIB, 79 * GIB, (8, 0), 6912, 1410)
-T4 = ("T4", 16 * GIB, 15 * GIB, (7, 5), 2560, 1590)
-
-
-def test_cards_are_described_with_their_peak() -> None:
-    driver = Nvml([RTX_4090, A100, T4])
-    first, second, third = probe_accelerators(driver, {})
-    assert driver.open == 0
-    assert (first.name, first.index, first.free_bytes) == ("RTX 4090", 0, 23 * GIB)
-    assert first.flops == pytest.approx(165e12, rel=0.01)
-    assert second.flops == pytest.approx(312e12, rel=0.01)
-    assert second.name == "A100"
-    assert (third.bf16, third.flops) == (False, None)
-    assert first.to_json()["compute_capability"] == "8.9"
-
-
-@pytest.mark.parametrize(
-    ("visible", "names"),
-    [
-        (None, ["RTX 4090", "A100"]),
-        ("1", ["A100"]),
-        ("1,0", ["A100", "RTX 4090"]),
-        ("GPU-11", ["A100"]),
-        ("", []),
-        ("-1,0", []),
-        ("0,7,1", ["RTX 4090"]),
-    ],
-)
-def test_visible_devices_are_counted_as_cuda_counts_them(
-    visible: str | None, names: list[str]
-) -> None:
-    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-    found = probe_accelerators(Nvml([RTX_4090, A100]), environment)
-    assert [each.name for each in found] == names
-    assert [each.index for each in found] == list(range(len(names)))
-
-
-@pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetCount", "nvmlDeviceGetName"])
-def test_a_driver_that_does_not_answer_means_no_gpu(broken: str) -> None:
-    driver = Nvml([RTX_4090], broken)
-    assert probe_accelerators(driver, {}) == ()
-    assert driver.open == 0
-
-
-def test_a_card_of_unknown_speed_is_still_a_card() -> None:
-    (found,) = probe_accelerators(Nvml([RTX_4090], "nvmlDeviceGetNumGpuCores"), {})
-    assert found.flops is None
-
-
-def test_the_freest_card_is_taken_and_none_without_a_cuda_build() -> None:
-    cards = probe_accelerators(Nvml([RTX_4090, A100]), {})
-    machine = Hardware(Cpu("cpu", 8, True), 64 * GIB, 60 * GIB, cards)
-    assert machine.device == "cuda-1"
-    bare = Hardware(Cpu("cpu", 8, True), 64 * GIB, 60 * GIB, cards, cuda_build=False)
-    assert (bare.device, bare.accelerator) == ("cpu", None)
 
 
 def test_swap_areas_and_their_encryption(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ TYPES = [
     "paused",
     "resumed",
     "adjusted",
+    "sampled",
+    "not_sampled",
     "progress",
     "published",
     "finished",

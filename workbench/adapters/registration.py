@@ -19,6 +19,7 @@ from workbench.adapters.short_jobs import forget_owner, is_owned
 from workbench.adapters.storage import is_published, read_manifest
 from workbench.durable import STAGE_PREFIX, sweep_stages
 from workbench.errors import BadInput, Busy, NotFound, VaultDamaged
+from workbench.planning.measured import learn_from_run
 from workbench.runs.job import JobFolder
 from workbench.runs.launch import no_run_in_the_making
 from workbench.runs.listing import list_runs
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from workbench.vault.store import Vault
 
 _PUBLISHED = ("finished", "stopped")
-_SHORT = ("evaluate", "generate", "export")
+_SHORT = ("evaluate", "generate", "export", "probe")
 _MOST_NAMES = 10_000
 
 
@@ -103,6 +104,8 @@ def _register(vault: Vault, state: RunState) -> Entry | None:
     with contextlib.suppress(VaultDamaged, NotFound):
         if adapter_id and is_published(folder):
             entry = _enter_adapter(vault, read_manifest(folder, vault.key(adapter_id)), state)
+    if entry is not None and state.state == "finished":
+        _learn_pace(vault.home, state, str(entry.record.get("method", "")))
     with contextlib.suppress(NotFound):
         vault.catalogue.put("run", state.run, state.run, _run_record(state))
     vault.audit.append(
@@ -110,6 +113,23 @@ def _register(vault: Vault, state: RunState) -> Entry | None:
         {"run": state.run, "adapter": entry.object_id if entry else None},
     )
     return entry
+
+
+def _learn_pace(home: Path, state: RunState, method: str) -> None:
+    """Let the run correct what is predicted for the next one on the same model."""
+    with contextlib.suppress(BadInput, OSError):  # a missing lesson is no reason to fail
+        numbers = JobFolder(home / "runs" / state.run).spec().numbers
+        if "rates_moment" not in numbers or state.adjustments or not state.step:
+            return
+        learn_from_run(
+            home,
+            model=state.objects.get("model", ""),
+            method=method,
+            moment=int(numbers["rates_moment"]),
+            predicted=numbers.get("predicted_seconds", 0.0) / numbers.get("factor", 1.0),
+            # It may have ended early.
+            real=(state.seconds or 0.0) * (state.steps or state.step) / state.step,
+        )
 
 
 def _enter_adapter(vault: Vault, manifest: AdapterManifest, state: RunState) -> Entry:
@@ -145,7 +165,8 @@ def _by_id(vault: Vault, object_id: str) -> Entry:
 
 
 def _run_record(state: RunState) -> dict[str, Any]:
-    kept = ("kind", "state", "created", "step", "tokens", "loss_first", "loss_last", "peak_bytes")
+    kept = ("kind", "state", "created", "device", "step", "tokens", "loss_first", "loss_last",
+            "peak_bytes", "predicted_bytes")  # fmt: skip
     shown = state.to_json()
     return {"objects": dict(state.objects)} | {name: shown[name] for name in kept}
 

@@ -42,7 +42,7 @@ class ShortJob:
     """What a short job is told.
 
     Attributes:
-        kind: `evaluate`, `generate` or `export`.
+        kind: `evaluate`, `generate`, `export` or `probe`.
         objects: Role to object id; the job gets the keys of datasets and adapters among them.
         sealed: Names, paths and texts.
         read: What it reads outside the home.

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.cli.console import Console
 from workbench.cli.dataset import import_document
-from workbench.cli.train import watch_training
+from workbench.cli.train import measuring, watch_training
 from workbench.errors import BadInput
-from workbench.wording import count, size
+from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -216,11 +216,20 @@ class _Walk:
             settings = recipe.load(path)
         self._say("3  A plan for this machine, and training in a locked-down process.")
         started = start_training(
-            vault, model=MODEL, dataset=DATASET, adapter=ADAPTER, recipe=settings
+            vault,
+            model=MODEL,
+            dataset=DATASET,
+            adapter=ADAPTER,
+            recipe=settings,
+            measure=measuring(vault, self._console),
         )
         for advice in started.advice:
             self._say(f"   {advice}")
-        self._say(f"   The plan predicts a peak of {size(started.plan.predicted.total)}.")
+        takes = started.plan.seconds
+        self._say(
+            f"   The plan predicts a peak of {size(started.plan.predicted.total)}"
+            + (f", and {duration(takes)} of training." if takes else ".")
+        )
         trained = watch_training(vault, started, self._console)
         self._say(
             f"   Loss {trained['loss_first']:.2f} -> {trained['loss_last']:.2f} at "

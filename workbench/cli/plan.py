@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.access import unlock
+from workbench.cli.access import home_of, unlock
 from workbench.cli.console import Console, table
 from workbench.errors import BadInput, UsageError
 from workbench.wording import duration, size
@@ -75,27 +75,37 @@ def read_config(path: Path) -> dict[str, Any]:
 def _plan(options: argparse.Namespace, console: Console) -> None:
     from workbench.models.facts import facts_from_config
     from workbench.models.shelf import model_facts
+    from workbench.planning.measured import with_measurement
     from workbench.planning.planner import make_plan
     from workbench.planning.probe import probe_hardware
     from workbench.recipe import parse_memory
 
     memory = None if options.memory is None else parse_memory(options.memory)
-    rows = None
+    if options.method == "full" and options.rank is not None:
+        raise UsageError(
+            "Full fine-tuning has no adapter, and so no rank.",
+            hint="Leave --rank out, or choose --method qlora or lora.",
+        )
+    rows, hardware = None, probe_hardware()
     if options.config is not None:
         if options.dataset:
             raise UsageError("--dataset goes with --model: a sealed dataset needs the vault.")
         facts = facts_from_config(read_config(options.config))
+        hardware = with_measurement(hardware, home_of(options))
     else:
+        from workbench.runs.experience import with_experience
+
         vault = unlock(options)
         base = vault.catalogue.get("model", options.model)
         facts = model_facts(base)
+        hardware = with_experience(hardware, vault, base.object_id)
         if options.dataset:
             from workbench.runs.training import measure_lengths
 
             rows = measure_lengths(vault, base, vault.catalogue.get("dataset", options.dataset))
     plan = make_plan(
         facts,
-        probe_hardware() if memory is None else memory,
+        hardware if memory is None else memory,
         dataset=rows,
         method=options.method,
         rank=options.rank,

@@ -1,18 +1,24 @@
-"""`workbench run`: list, follow and steer background jobs. Only `resume` needs the passphrase."""
+"""`workbench run`: list, follow and steer background jobs.
+
+Only `resume`, which hands keys to a job, and `sample`, which shows text, need the passphrase.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import home_of, unlock
 from workbench.cli.console import Console, table
 from workbench.cli.train import show_event
+from workbench.errors import DoesNotFit, JobFailed
 from workbench.vault.home import check_home
 from workbench.wording import duration
 
 if TYPE_CHECKING:
+    from workbench.runs.samples import Sample
     from workbench.runs.state import RunState
 
 
@@ -33,6 +39,25 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, parents=[common], help=text)
         action.add_argument("run", metavar="R", help="a run's id, or the beginning of one")
         action.set_defaults(handler=handler)
+    sampling = actions.add_parser(
+        "sample",
+        parents=[common],
+        help="let the model answer two held-out records now; shows what it says",
+        description="Asks a run that trains for a sample, waits for it, and prints what the "
+        "model as it stands answers to two records of the validation split: other ones each time, "
+        "its likeliest words, up to 128 tokens. Training goes on afterwards as if nothing had "
+        "been. Where a dataset has no validation split, records that are trained on are asked, "
+        "and that is said. The record itself is shown only with --reveal. A run keeps its latest "
+        "20 samples.",
+    )
+    sampling.add_argument("run", metavar="R", help="a run's id, or the beginning of one")
+    sampling.add_argument(
+        "--taken", action="store_true", help="ask for nothing: show the samples taken so far"
+    )
+    sampling.add_argument(
+        "--reveal", action="store_true", help="show what was asked and expected too (record text)"
+    )
+    sampling.set_defaults(handler=_sample)
 
 
 def _checked_home(options: argparse.Namespace) -> Path:
@@ -105,6 +130,14 @@ def _follow(options: argparse.Namespace, console: Console) -> None:
     console.result(document, _lines(document))
 
 
+def _delayed(console: Console) -> Callable[[RunState], None]:
+    def tell(state: RunState) -> None:
+        place = f"at step {state.step} of {state.steps}" if state.steps else "not training yet"
+        console.say(f"{state.run} is {place} and has not answered yet; waiting for it.")
+
+    return tell
+
+
 def _steer(options: argparse.Namespace, console: Console, verb: str) -> None:
     from workbench.runs import steering
     from workbench.runs.listing import find_run, show_run
@@ -112,11 +145,7 @@ def _steer(options: argparse.Namespace, console: Console, verb: str) -> None:
     home = _checked_home(options)
     folder = find_run(home, options.run)
     told = show_run(home, folder.name)
-
-    def delayed(state: RunState) -> None:
-        place = f"at step {state.step} of {state.steps}" if state.steps else "not training yet"
-        console.say(f"{state.run} is {place} and has not answered yet; waiting for it.")
-
+    delayed = _delayed(console)
     if verb == "pause":
         steering.pause(home, folder.name, on_delay=delayed)
     elif verb == "stop":
@@ -151,3 +180,92 @@ def _resume(options: argparse.Namespace, console: Console) -> None:
     resume(unlock(options), folder.name)
     document = show_run(home, folder.name)
     console.result(document, _lines(document))
+
+
+def _sample(options: argparse.Namespace, console: Console) -> None:
+    from workbench.runs.listing import find_run
+    from workbench.runs.samples import samples_of
+
+    folder = find_run(_checked_home(options), options.run)
+    # Before the run is asked: what nobody can read need not be taken.
+    vault = unlock(options)
+    number = None if options.taken else _asked_sample(folder, console)
+    found = [each for each in samples_of(vault, folder.name) if number in (None, each.number)]
+    lines = [line for each in found for line in _sample_lines(each, reveal=options.reveal)]
+    document = {
+        "run": folder.name,
+        "samples": [_sample_document(each, reveal=options.reveal) for each in found],
+    }
+    console.result(document, lines or [f"{folder.name} has no samples yet."])
+
+
+def _asked_sample(folder: Path, console: Console) -> int:
+    """Ask the run, wait, and return the number of its sample.
+
+    Raises:
+        JobFailed, DoesNotFit: It gave none.
+    """
+    from workbench.runs import steering
+    from workbench.runs.state import current_state
+
+    before = current_state(folder)
+    state = steering.sample(
+        folder.parent.parent, folder.name, wait_seconds=None, on_delay=_delayed(console)
+    )
+    if state.samples > before.samples:
+        return state.samples
+    code = str(state.sample.get("code", ""))
+    if state.unsampled == before.unsampled:
+        raise JobFailed(
+            f"{state.run} ended as {state.state} before it took the sample.",
+            hint=f"`workbench run sample {state.run} --taken` shows those from before.",
+            code="not_sampled",
+        )
+    kind, why = {
+        "out_of_memory": (DoesNotFit, "Memory did not suffice for a sample"),
+        "disk_full": (DoesNotFit, "The disk is too full for a sample"),
+    }.get(code, (JobFailed, f"{state.run} could give no sample ({code})"))
+    raise kind(
+        f"{why}; training goes on as if nothing had been.",
+        hint=f"`workbench run show {state.run}` tells where it stands.",
+        code=code or "not_sampled",
+    )
+
+
+def _sample_document(sample: Sample, *, reveal: bool) -> dict[str, Any]:
+    return {
+        "number": sample.number,
+        "step": sample.step,
+        "held_out": sample.held_out,
+        "seconds": sample.seconds,
+        "answers": [
+            {
+                "record": answer.record,
+                **(
+                    {
+                        "asked": [{"role": role, "text": text} for role, text in answer.asked],
+                        "expected": answer.expected,
+                    }
+                    if reveal
+                    else {}
+                ),
+                "answer": answer.text,
+                "tokens": answer.tokens,
+                "ended": answer.ended,
+            }
+            for answer in sample.answers
+        ],
+    }
+
+
+def _sample_lines(sample: Sample, *, reveal: bool) -> list[str]:
+    of = "held-out records" if sample.held_out else "records that it is trained on"
+    lines = [f"Sample {sample.number}, after step {sample.step}: {of}, {sample.seconds:.1f} s"]
+    for answer in sample.answers:
+        lines.append(f"--- record {answer.record}")
+        if reveal:
+            lines += [f"{role or 'text'}: {text}" for role, text in answer.asked]
+            lines.append(f"expected: {answer.expected}")
+        cut = "" if answer.ended else " … (cut)"
+        lines.append(f"answer: {answer.text}{cut}")
+    return lines

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.cli.access import unlock
 from workbench.cli.console import Console
-from workbench.errors import JobFailed, UsageError
+from workbench.errors import DoesNotFit, JobFailed, UsageError
+from workbench.runs.adjustments import adjustment_words
 from workbench.wording import count, duration, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench.planning.probe import Hardware
     from workbench.runs.training import StartedRun
     from workbench.vault.store import Vault
 
@@ -60,7 +64,10 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         dataset=options.dataset[0],
         adapter=options.name,
         recipe=settings,
+        measure=measuring(vault, console),
     )
+    for warning in started.warnings:
+        console.say(f"warning: {warning}")
     if not options.wait:
         console.result(
             {"run": started.run_id},
@@ -93,10 +100,23 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     )
 
 
+def measuring(vault: Vault, console: Console) -> Callable[[Hardware], bool]:
+    """Return what measures the machine before its first long run, and tells so."""
+
+    def measure(hardware: Hardware) -> bool:
+        from workbench.adapters.measuring import measure_once
+
+        console.say("  measuring how fast this machine trains, once …")
+        return measure_once(vault, hardware, console.progress)
+
+    return measure
+
+
 def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[str, Any]:
     """Follow a run to its end, register its adapter, and return the contract's fields.
 
     Raises:
+        DoesNotFit: Memory ran out and nothing was left to make smaller.
         JobFailed: The run crashed, failed or was stopped.
     """
     from workbench.adapters.registration import register_finished
@@ -105,6 +125,14 @@ def watch_training(vault: Vault, started: StartedRun, console: Console) -> dict[
 
     state = follow(started.folder, lambda event: show_event(event, console))
     register_finished(vault)
+    if state.error.get("code") == "out_of_memory":
+        raise DoesNotFit(
+            f"Run {started.run_id} ran out of memory with one row at a time and every layer "
+            "computed again; its checkpoints were kept.",
+            hint="Train with a shorter context, a smaller rank or a smaller model; or end other "
+            f"programs and go on with `workbench run resume {started.run_id}`.",
+            code="out_of_memory",
+        )
     if state.state != "finished":
         raise JobFailed(
             f"Run {started.run_id} ended as {state.state}; its checkpoints were kept.",
@@ -160,6 +188,10 @@ def show_event(event: dict[str, Any], console: Console) -> None:
     elif kind == "evaluated":
         console.say(f"  step {event['step']}: held-out loss {event['loss']:.3f}")
     elif kind == "adjusted":
-        console.say(f"  out of memory: going on with micro-batch {event['micro_batch']}")
+        console.say(f"  {adjustment_words(event)}")
+    elif kind == "sampled":
+        console.say(f"  step {event['step']}: sample {event['number']} taken")
+    elif kind == "not_sampled":
+        console.say(f"  step {event['step']}: no sample ({event['code']}); training goes on")
     elif kind == "checkpointed":
         console.say(f"  step {event['step']}: checkpoint sealed")

@@ -35,6 +35,7 @@ _JOBS = {
     "evaluate": "workbench.engine.jobs.evaluate",
     "generate": "workbench.engine.jobs.generate",
     "export": "workbench.engine.jobs.export",
+    "probe": "workbench.engine.jobs.probe",
 }
 _CRASHED = 70
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,18 +18,21 @@ from workbench.engine.loading import decoder_layers, inner
 from workbench.engine.loss import summed_loss
 
 
-@dataclass(frozen=True)
+@dataclass
 class Passes:
     """The model as the loop and the scores use it.
 
     Attributes:
         model: A causal language model, wrapped by peft or not.
         compute: bfloat16 runs under autocast, so float32 adapters are multiplied in bfloat16.
+        offload: Whether what is kept for the backward pass waits in main memory: slower, and the
+            same result.
     """
 
     model: Any
     device: torch.device
     compute: torch.dtype
+    offload: bool = False
 
     def summed_loss(self, batch: Batch) -> Tensor:
         """Return the summed cross-entropy of the batch's counted tokens (float32 scalar)."""
@@ -38,7 +41,7 @@ class Passes:
         extra = {}
         if honours_records(causal):
             extra["records"] = group_records(batch.records, batch.ids.numel())
-        with self.arithmetic():
+        with self.arithmetic(), self._keeping():
             hidden = causal.model(
                 input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **extra
             ).last_hidden_state
@@ -46,6 +49,12 @@ class Passes:
         head = causal.get_output_embeddings().weight
         softcap = getattr(causal.config, "final_logit_softcapping", None)
         return summed_loss(picked, head, batch.targets, softcap=softcap)
+
+    def _keeping(self) -> AbstractContextManager[Any]:
+        if not self.offload or not torch.is_grad_enabled():
+            return nullcontext()
+        pinned = self.device.type == "cuda"
+        return torch.autograd.graph.save_on_cpu(pin_memory=pinned)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:

@@ -57,6 +57,7 @@ def continue_prompts(
     *,
     batch: int = 16,
     on_done: Callable[[int], None] = lambda done: None,
+    on_pass: Callable[[], None] = lambda: None,
 ) -> list[Continuation]:
     """Continue each prompt until its end token, the cap, or the end of the context.
 
@@ -67,6 +68,7 @@ def continue_prompts(
         decoding: Cap and sampling.
         batch: Prompts decoded together; neighbours in length, so that little is padding.
         on_done: Told the number of finished prompts after each batch.
+        on_pass: Called before each pass through the model; it may raise to leave.
 
     Returns:
         One continuation for each prompt, in the order given.
@@ -75,14 +77,20 @@ def continue_prompts(
     answers: dict[int, Continuation] = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
-        answers.update(_continue_batch(model, {n: prompts[n] for n in rows}, ends, decoding))
+        asked = {n: prompts[n] for n in rows}
+        answers.update(_continue_batch(model, asked, ends, decoding, on_pass))
         on_done(len(answers))
     return [answers[n] for n in range(len(prompts))]
 
 
-@torch.inference_mode()
+# Not `inference_mode`: what a layer keeps from in there could not be trained through afterwards.
+@torch.no_grad()
 def _continue_batch(
-    model: Any, prompts: dict[int, Sequence[int]], ends: Ends, decoding: Decoding
+    model: Any,
+    prompts: dict[int, Sequence[int]],
+    ends: Ends,
+    decoding: Decoding,
+    on_pass: Callable[[], None],
 ) -> dict[int, Continuation]:
     found: dict[int, list[int]] = {n: [] for n in prompts}
     room = {n: min(decoding.max_tokens, ends.context - len(p)) for n, p in prompts.items()}
@@ -95,6 +103,7 @@ def _continue_batch(
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     while alive:
+        on_pass()
         logits = model(
             input_ids=ids,
             attention_mask=mask,

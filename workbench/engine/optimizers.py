@@ -2,11 +2,15 @@
 
 The 8-bit moments of paged AdamW may move to main memory when a GPU runs full; on a CPU the same
 class keeps them where they are. Tensors below 4,096 elements keep 32-bit moments.
+
+Each parameter is updated whole or not at all, and its gradient goes with it: an update that ran
+out of memory in between is called again and does what is left, with the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import bitsandbytes as bnb
@@ -46,18 +50,53 @@ class WeightUpdater:
         for number, group in enumerate(self._optimizer.param_groups):
             for place, parameter in enumerate(group["params"]):
                 self._optimizer.init_state(group, parameter, number, place)
+        self._half_done = False
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What is trained."""
         return [parameter for _, parameter in self._named]
 
-    def update(self, rate: float) -> None:
-        """Take one step along the gradients at this learning rate, and forget them."""
-        for group in self._optimizer.param_groups:
+    def update(self, rate: float, shorten: Tensor | None = None) -> None:
+        """Take one step along the gradients at this learning rate, and forget them.
+
+        Args:
+            shorten: What the gradients are multiplied with first, as `shortening` gives it.
+        """
+        self._half_done = True
+        for number, group in enumerate(self._optimizer.param_groups):
             group["lr"] = rate
-        self._optimizer.step()
-        self.forget()
+            for place, parameter in enumerate(group["params"]):
+                if parameter.grad is not None:
+                    with torch.no_grad(), self._whole(parameter, shorten):
+                        self._optimizer.prefetch_state(parameter)
+                        self._optimizer.update_step(group, parameter, number, place)
+                    parameter.grad = None
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # paged memory moves by itself
+        self._half_done = False
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether an update was left in the middle: some parameters are a step ahead."""
+        return self._half_done
+
+    @contextmanager
+    def _whole(self, parameter: nn.Parameter, shorten: Tensor | None) -> Iterator[None]:
+        """Put a parameter, its moments and its gradient back if the update does not come off."""
+        state, gradient = self._optimizer.state[parameter], parameter.grad
+        kept = {part: state[part].clone() for part in _KEPT if part in state}
+        value, updates = parameter.detach().clone(), state["step"]
+        if shorten is not None and gradient is not None:
+            parameter.grad = gradient * shorten
+        try:
+            yield
+        except BaseException:
+            parameter.data.copy_(value)
+            for part, tensor in kept.items():
+                state[part].copy_(tensor)
+            state["step"], parameter.grad = updates, gradient
+            raise
 
     def forget(self) -> None:
         """Drop the gradients."""
@@ -65,15 +104,9 @@ class WeightUpdater:
 
     def gradient_norm(self) -> Tensor:
         """Return the length of the gradient over all parameters."""
-        norm: Tensor = torch.nn.utils.get_total_norm(self._gradients())
+        found = [p.grad for p in self.parameters if p.grad is not None]
+        norm: Tensor = torch.nn.utils.get_total_norm(found)
         return norm
-
-    def clip(self, norm: Tensor, longest: float) -> None:
-        """Shorten the gradient, whose length is `norm`, to `longest`."""
-        torch.nn.utils.clip_grads_with_norm_(self.parameters, longest, norm)
-
-    def _gradients(self) -> Iterable[Tensor]:
-        return [p.grad for p in self.parameters if p.grad is not None]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the moments, named after their parameters; nothing is copied."""
@@ -107,3 +140,11 @@ class WeightUpdater:
             own[name].copy_(tensor)
         for _, parameter in self._named:
             self._optimizer.state[parameter]["step"] = updates
+
+
+def shortening(norm: Tensor, longest: float) -> Tensor | None:
+    """Return the factor that makes a gradient of length `norm` at most `longest` long.
+
+    None stands for one. The formula is that of torch's `clip_grads_with_norm_`.
+    """
+    return None if not 0 < longest < float(norm) else longest / (norm + 1e-6)

@@ -44,6 +44,7 @@ class Steering:
         self._ending: Ending | None = None
         self._terminated = False
         self._checkpoint = False
+        self._sample = False
         self._looking = threading.Lock()
         self._abandonable = False
 
@@ -70,6 +71,8 @@ class Steering:
             for request in self._requests.poll():
                 if request.command == "checkpoint":
                     self._checkpoint = True
+                elif request.command == "sample":
+                    self._sample = True
                 elif request.command in ("pause", "stop"):
                     self._ending = "stop" if request.command == "stop" else "pause"
 
@@ -118,4 +121,9 @@ class Steering:
     def take_checkpoint_request(self) -> bool:
         """Return whether a checkpoint was asked for since the last call."""
         asked, self._checkpoint = self._checkpoint, False
+        return asked
+
+    def take_sample_request(self) -> bool:
+        """Return whether a sample was asked for since the last call."""
+        asked, self._sample = self._sample, False
         return asked

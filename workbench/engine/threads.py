@@ -31,11 +31,12 @@ def choose_threads(work: Callable[[], None], most: int) -> int:
     """
     if most == 1:
         return 1
-    seconds = {count: _best_time(work, count) for count in (most, 1)}
+    seconds = {count: best_time(work, count) for count in (most, 1)}
     return 1 if seconds[1] < _MARGIN * seconds[most] else most
 
 
-def _best_time(work: Callable[[], None], count: int) -> float:
+def best_time(work: Callable[[], None], count: int) -> float:
+    """Return the seconds that `work` takes with `count` threads, the better of two times."""
     torch.set_num_threads(count)
     times = []
     for _ in range(_REPEATS):

@@ -18,7 +18,7 @@ import torch
 from workbench.engine.course import Course
 from workbench.engine.determinism import random_states, restore_random, untouched_random
 from workbench.engine.forward import Passes
-from workbench.engine.optimizers import WeightUpdater
+from workbench.engine.optimizers import WeightUpdater, shortening
 from workbench.engine.pressure import Pressure
 from workbench.engine.schedule import learning_rate
 from workbench.engine.scoring import score
@@ -47,6 +47,7 @@ class Progress:
         skipped: All such steps.
         micro_batch: Rows that pass through the model together.
         recomputed: Layers that compute their inner values again.
+        offload: Whether what is kept for the backward pass waits in main memory.
         threads: Processor threads; 0 before they were chosen.
         peak_bytes: Most memory that any process of this run held.
     """
@@ -68,6 +69,7 @@ class Progress:
     not_finite: int = 0
     skipped: int = 0
     peak_bytes: int = 0
+    offload: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; `from_json` undoes it."""
@@ -75,8 +77,9 @@ class Progress:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Progress:
-        """Read what `to_json` gave."""
-        return cls(**{field.name: plain[field.name] for field in fields(cls)})
+        """Read what `to_json` gave, by this version or an earlier one."""
+        known = [field.name for field in fields(cls) if field.name in plain]
+        return cls(**{name: plain[name] for name in known})
 
 
 class Reports(Protocol):
@@ -100,11 +103,13 @@ class Training:
         steering: Steering,
         reports: Reports,
         save: Callable[[bool], None],
+        sample: Callable[[], None],
     ) -> None:
         """Take the parts together.
 
         Args:
             save: Writes a checkpoint of the present state; told whether it is the best so far.
+            sample: Lets the model as it stands answer something; it leaves no trace in training.
         """
         self._passes = passes
         self._updater = updater
@@ -114,6 +119,7 @@ class Training:
         self._steering = steering
         self._reports = reports
         self._save = save
+        self._sample = sample
         self._saved = progress.step if progress.threads else -1
         self._evaluate_every = recipe.interval("evaluate_every", course.steps)
         self._checkpoint_every = recipe.interval("checkpoint_every", course.steps)
@@ -157,14 +163,16 @@ class Training:
             asked = self._steering.take_checkpoint_request()
             if improved or asked or self._checkpoint_is_due():
                 self._checkpoint(best=improved)
+            if self._steering.take_sample_request():
+                self._sample()
             if self._is_over():
                 return
             self._steering.check()
             self._step()
 
     def save(self) -> None:
-        """Write a checkpoint of the present state unless there is one."""
-        if self._saved != self.progress.step:
+        """Write a checkpoint of the present state unless there is one, or it is between steps."""
+        if self._saved != self.progress.step and not self._updater.is_half_done:
             self._checkpoint(best=False)
 
     def _is_over(self) -> bool:
@@ -193,7 +201,7 @@ class Training:
         number = progress.step + 1
         rows = course.rows_of(number)
         loss = self._pressure.relieved(lambda: self._gradient(rows))
-        norm = self._updater.gradient_norm()
+        norm = self._pressure.relieved(self._updater.gradient_norm, spare_gradients=True)
         rate = learning_rate(
             number,
             course.steps,
@@ -203,9 +211,10 @@ class Training:
         )
         length = float(norm)
         if math.isfinite(loss) and math.isfinite(length):
-            if 0 < recipe.clip < length:
-                self._updater.clip(norm, recipe.clip)
-            self._updater.update(rate)
+            shorten = shortening(norm, recipe.clip)
+            self._pressure.relieved(
+                lambda: self._updater.update(rate, shorten), spare_gradients=True
+            )
             progress.not_finite = 0
         else:
             self._updater.forget()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.exports.contract import FIDELITY_FILE, ExportRequest
+from workbench.exports.loading_code import how_to_load
 
 RUN_RECORD_FILE = "run_record.json"
 BOM_FILE = "ml-bom.cdx.json"
@@ -174,32 +175,13 @@ def _sha256(value: str) -> list[dict[str, str]]:
     return [{"alg": "SHA-256", "content": value}] if value else []
 
 
-_USE = {
-    "peft": """from peft import PeftModel
-from transformers import AutoModelForCausalLM
-
-base = AutoModelForCausalLM.from_pretrained("PATH_OF_THE_BASE")
-model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")""",
-    "safetensors": """from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
-model = AutoModelForCausalLM.from_pretrained("PATH_OF_THIS_FOLDER")""",
-}
-
-
-def how_to_load(target: str, folder: Path) -> str:
-    """Return the Python lines that load an export, with its folder's own path in them."""
-    # As a literal: a path may hold quotes and backslashes.
-    return _USE[target].replace('"PATH_OF_THIS_FOLDER"', json.dumps(str(folder)))
-
-
 def model_card(about: Description) -> str:
     """Return the folder's README: what it is, how to load it, how it was made, how to check it."""
     record, fidelity = about.record, about.fidelity
     kind = "peft" if about.request.target == "peft" else "transformers"
     measured_on = "held-out records" if fidelity.get("held_out") else "built-in probe texts"
     base_note = {
-        "peft": "An adapter; it needs its base model.",
+        "peft": "An adapter; it needs its base model, in the precision that it was trained on.",
         "safetensors": "A merged model: the base's weights as they were trained on, plus the "
         "adapter."
         if about.request.base == "exact"
@@ -216,7 +198,7 @@ pipeline_tag: text-generation
 {base_note}
 
 ```python
-{_USE[about.request.target]}
+{how_to_load(about.request.target, record["method"])}
 ```
 
 | | |

@@ -9,11 +9,13 @@ from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget, flops_per_token
 from workbench.planning.candidates import Candidate, DatasetLength
 from workbench.planning.memory import predict
+from workbench.planning.nvidia import Accelerator
 from workbench.wording import METHOD_NAMES, size
 
 _LONG_RUN = 24 * 3600.0
 # Above this share of the card, what other programs hold is worth a word.
 _BUSY = 0.1
+_NAMED_HOLDERS = 3
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ def _about_recomputation(facts: ModelFacts, chosen: Candidate) -> Iterator[Advic
 
 
 def _about_device(budget: Budget, chosen: Candidate) -> Iterator[Advice]:
+    for fault in budget.faults:
+        yield Advice(fault.code, fault.text)
     if budget.device == "cpu":
         yield Advice("no_gpu", "There is no GPU that can be used: this trains on the processor.")
         if budget.compute_bytes == 4:
@@ -177,16 +181,34 @@ def _about_device(budget: Budget, chosen: Candidate) -> Iterator[Advice]:
             f"This would take about {chosen.seconds / _LONG_RUN:.1f} days; take fewer epochs or "
             "records, a smaller model, or a faster device.",
         )
+    if round(100 * budget.margin) > 0:
+        yield Advice(
+            "margin_learned",
+            f"Runs on this machine took up to {budget.margin:.0%} more memory than predicted; so "
+            "much is kept free.",
+        )
     yield from _about_busy_card(budget)
 
 
 def _about_busy_card(budget: Budget) -> Iterator[Advice]:
     if budget.busy_bytes > _BUSY * budget.total_bytes:
+        by = holders_of(budget.card) if budget.card is not None else ""
         yield Advice(
             "card_is_busy",
             f"Other programs hold {size(budget.busy_bytes)} of the card's "
-            f"{size(budget.total_bytes)}; end them to plan with all of it.",
+            f"{size(budget.total_bytes)}{f' ({by})' if by else ''}; end them to plan with all of "
+            "it.",
         )
+
+
+def holders_of(card: Accelerator) -> str:
+    """Name the processes that hold most of a card's memory; empty where the driver names none."""
+    told = []
+    for each in card.holders[:_NAMED_HOLDERS]:
+        holds = "" if each.bytes is None else f" holds {size(each.bytes)}"
+        told.append(f"{each.name or 'a process'} (process {each.pid}){holds}")
+    more = len(card.holders) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
 
 
 def _upper(method: str) -> str:

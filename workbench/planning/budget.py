@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from workbench.models.facts import ModelFacts
 from workbench.planning.memory import Device
+from workbench.planning.nvidia import Accelerator
+from workbench.planning.nvidia_faults import Fault
 from workbench.planning.probe import Cpu, Hardware
+from workbench.planning.rates import Rates, guess_for_gpu, guess_for_processor
 
 # Kept free: a display on the card, or the user's other programs in main memory.
 _KEPT_FREE = {"cuda": 0.05, "cpu": 0.10}
@@ -15,10 +19,8 @@ _KEPT_FREE = {"cuda": 0.05, "cpu": 0.10}
 _CPU_BF16, _CPU_AVX512, _CPU_PLAIN = 220e9, 55e9, 25e9
 # Share of a GPU's peak that training reaches on wide models; published QLoRA runs: 0.31 to 0.76.
 _GPU_REACHED = 0.55
-# Narrow models reach less: at this width half of it.
-_HALF_WIDTH = {"cuda": 1024, "cpu": 256}
-# Each micro-batch unpacks all weights three times; that costs as much as this many tokens.
-_TOKENS_OF_OVERHEAD = 128
+# What candidates for an imagined card are compared by: which is faster depends little on it.
+_SOME_CARD = 80e12
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,26 @@ class Budget:
         total_bytes: What the device has.
         usable_bytes: What a run may plan with: the free part, less a reserve, within a set limit.
         compute_bytes: 2 where the device computes in bf16, else 4.
-        flops: Operations a second that wide models reach; None when unknown.
+        rates: How long it takes for each part of a step: measured, or guessed from what it is.
+        timed: Whether the rates say how long a run takes; else only which way is the faster.
+        factors: By method, how much longer earlier runs took.
+        card: The GPU that it is the budget of.
+        faults: What keeps a GPU from being used.
+        margin: The share by which earlier runs exceeded their prediction; so much is kept free.
     """
 
     device: Device
     total_bytes: int
     usable_bytes: int
     compute_bytes: int = 2
-    flops: float | None = None
+    rates: Rates = guess_for_gpu(_SOME_CARD)  # noqa: RUF009  it cannot be changed
+    timed: bool = False
+    factors: Mapping[str, float] = field(default_factory=dict)
     busy_bytes: int = 0
+    card: Accelerator | None = None
+    faults: tuple[Fault, ...] = ()
     imagined: bool = False
+    margin: float = 0.0
 
 
 def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
@@ -48,36 +60,47 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
         limit: Most bytes to plan with; 0: no limit.
     """
     if isinstance(hardware, int):
-        return Budget("cuda", hardware, _usable("cuda", hardware, limit), imagined=True)
+        return Budget("cuda", hardware, _usable("cuda", hardware, limit, 0.0), imagined=True)
     card = hardware.accelerator
     if card is None:
         free = hardware.available_bytes
         return Budget(
             "cpu",
             hardware.ram_bytes,
-            _usable("cpu", free, limit),
+            _usable("cpu", free, limit, hardware.margin),
             compute_bytes=2 if hardware.cpu.bf16 else 4,
-            flops=_cpu_flops(hardware.cpu),
+            rates=hardware.rates or _guessed(hardware.cpu),
+            timed=True,
+            factors=hardware.factors,
+            faults=hardware.faults,
+            margin=hardware.margin,
         )
+    known = hardware.rates
+    if known is None and card.flops is not None:
+        known = guess_for_gpu(_GPU_REACHED * card.flops)
     return Budget(
         "cuda",
         card.memory_bytes,
-        _usable("cuda", card.free_bytes, limit),
+        _usable("cuda", card.free_bytes, limit, hardware.margin),
         compute_bytes=2 if card.bf16 else 4,
-        flops=None if card.flops is None else _GPU_REACHED * card.flops,
+        rates=known or guess_for_gpu(_SOME_CARD),
+        timed=known is not None,
+        factors=hardware.factors,
         busy_bytes=card.memory_bytes - card.free_bytes,
+        card=card,
+        faults=hardware.faults,
+        margin=hardware.margin,
     )
 
 
-def _usable(device: Device, free: int, limit: int) -> int:
-    usable = int(free * (1 - _KEPT_FREE[device]))
-    return min(usable, limit) if limit else usable
+def _usable(device: Device, free: int, limit: int, margin: float) -> int:
+    usable = free * (1 - _KEPT_FREE[device])
+    return int((min(usable, limit) if limit else usable) / (1 + margin))
 
 
-def _cpu_flops(cpu: Cpu) -> float:
-    if cpu.bf16:
-        return cpu.cores * _CPU_BF16
-    return cpu.cores * (_CPU_AVX512 if "avx512f" in cpu.flags else _CPU_PLAIN)
+def _guessed(cpu: Cpu) -> Rates:
+    plain = _CPU_AVX512 if "avx512f" in cpu.flags else _CPU_PLAIN
+    return guess_for_processor(cpu.cores * (_CPU_BF16 if cpu.bf16 else plain), cpu.cores)
 
 
 def flops_per_token(
@@ -97,20 +120,3 @@ def flops_per_token(
         + 7 * attention * facts.layers
         + recomputed_layers * (2 * layer + 2 * attention)
     )
-
-
-def seconds_per_token(
-    facts: ModelFacts,
-    budget: Budget,
-    *,
-    method: str,
-    recomputed_layers: int,
-    length: float,
-    tokens: int,
-) -> float:
-    """Return how long a token takes in micro-batches of `tokens`; relative where flops is None."""
-    operations = flops_per_token(
-        facts, method=method, recomputed_layers=recomputed_layers, length=length
-    )
-    width = facts.hidden / (facts.hidden + _HALF_WIDTH[budget.device])
-    return operations * (1 + _TOKENS_OF_OVERHEAD / tokens) / ((budget.flops or 1.0) * width)

@@ -20,16 +20,35 @@ class DatasetLength:
         records: Records of the training split.
         tokens: Tokens of all of them.
         longest: Tokens of the longest one.
+        counted: Tokens of the answers, which the loss counts; None: not known.
     """
 
     records: int
     tokens: int
     longest: int
+    counted: int | None = None
 
     @property
     def mean(self) -> float:
         """Tokens of an average record, at least 1."""
         return max(1.0, self.tokens / max(1, self.records))
+
+    @property
+    def answered(self) -> float:
+        """Share of the tokens that stand in answers; half of them where that is not known."""
+        return 0.5 if self.counted is None else min(1.0, self.counted / max(1, self.tokens))
+
+    def filled(self, context: int, rows: int, *, packing: bool) -> tuple[float, float]:
+        """Return tokens without and with padding of a micro-batch of `rows` rows.
+
+        Best fit leaves about a quarter of a record free in a row: 0.93 of rows of 256 tokens are
+        filled by records of 68. Rows of one record are padded to the longest beside them.
+        """
+        mean = min(self.mean, context)
+        if packing:
+            return rows * max(mean, context - mean / 4), float(rows * context)
+        longest = min(self.longest, context)
+        return rows * mean, rows * (longest - (longest - mean) / rows)
 
     def in_row(self, context: int) -> float:
         """Return how many average records a packed row of `context` tokens holds, at least 1."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from workbench.models.facts import ModelFacts
 from workbench.planning.advice import Advice
-from workbench.planning.budget import seconds_per_token
 from workbench.planning.memory import Device
+from workbench.planning.pace import Shape, seconds_per_token
 from workbench.planning.planner import ROOMY, make_plan
 from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe
@@ -72,14 +72,22 @@ def weigh(name: str, facts: ModelFacts, hardware: Hardware, *, tokens: int = 0) 
     needed = least.chosen or min(least.candidates, key=lambda each: each.predicted.total)
     plan = make_plan(facts, hardware, method="qlora")
     best, seconds = plan.chosen, None
-    if best is not None and tokens and plan.budget.flops is not None:
+    if best is not None and tokens and plan.budget.timed:
+        row = float(best.context * best.micro_batch)
         pace = seconds_per_token(
             facts,
-            plan.budget,
-            method=best.method,
-            recomputed_layers=best.recomputed_layers,
-            length=min(best.context, GUESSED_TOKENS),
-            tokens=best.context * best.micro_batch,
+            plan.budget.rates,
+            Shape(
+                method=best.method,
+                rank=best.rank,
+                tokens=row,
+                length=min(best.context, GUESSED_TOKENS),
+                counted=row / 2,
+                recomputed_layers=best.recomputed_layers,
+            ),
+            filled=row,
+            accumulate=best.accumulate,
+            dora=False,
         )
         seconds = pace * tokens * Recipe().epochs
     return Weighed(

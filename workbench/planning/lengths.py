@@ -17,11 +17,13 @@ class LengthSample:
         records: Records there are in all.
         lengths: Tokens of those that were measured, shortest first; at least one.
         longest: Tokens of the longest that was met, be it in the sample or beside it.
+        counted: Tokens of the measured ones that stand in answers; None: not known.
     """
 
     records: int
     lengths: tuple[int, ...]
     longest: int
+    counted: int | None = None
 
     @cached_property
     def whole(self) -> DatasetLength:
@@ -30,6 +32,9 @@ class LengthSample:
             records=self.records,
             tokens=sum(self.lengths) * self.records // len(self.lengths),
             longest=self.longest,
+            counted=None
+            if self.counted is None
+            else self.counted * self.records // len(self.lengths),
         )
 
     @property

@@ -6,17 +6,18 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from workbench.errors import UsageError
 from workbench.models.facts import ModelFacts
 from workbench.planning.advice import Advice, advise
-from workbench.planning.budget import Budget, budget_of, seconds_per_token
+from workbench.planning.budget import Budget, budget_of
 from workbench.planning.candidates import Candidate, DatasetLength
 from workbench.planning.memory import Method, predict, trained_parameters
+from workbench.planning.pace import pace_of
 from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe, parse
+from workbench.wording import count
 
 __all__ = ["Candidate", "DatasetLength", "Plan", "make_plan", "settled"]
 
@@ -144,6 +145,21 @@ def _check_against(facts: ModelFacts, recipe: Recipe) -> None:
             hint=f"Set context to {facts.context} or less.",
             code="context_too_long",
         )
+    if isinstance(recipe.recompute, int) and recipe.recompute > facts.layers:
+        raise UsageError(
+            f"recompute: this model has {count(facts.layers, 'layer')}, so {recipe.recompute} "
+            "cannot be recomputed.",
+            hint=f"Give {facts.layers} or less, or `all`.",
+            code="too_many_layers",
+        )
+    most = max(min(each.inputs, each.outputs) for each in facts.linears)
+    if recipe.method != "full" and recipe.rank > most:
+        raise UsageError(
+            f"rank: the matrices of this model have at most rank {most}, so an adapter of rank "
+            f"{recipe.rank} can do no more.",
+            hint=f"Set rank to {most} or less; 8 to 64 are usual.",
+            code="rank_too_large",
+        )
 
 
 def _choose(candidates: Sequence[Candidate], plain_has_room: bool) -> int | None:
@@ -189,7 +205,7 @@ class _Search:
                 if (found := self._with_least_recomputation(method, rank, context, rows)).fits
             ]
             if fitting:
-                return min(fitting, key=partial(self._pace))
+                return min(fitting, key=self._pace)
         rows = self._micro_batches(context)[0]
         return self._candidate(method, rank, context, rows, self._most_recomputed())
 
@@ -222,7 +238,7 @@ class _Search:
     def _most_recomputed(self) -> int:
         told = self.recipe.recompute
         if isinstance(told, int):
-            return min(told, self.facts.layers)
+            return told
         return 0 if told == "none" else self.facts.layers
 
     def _with_least_recomputation(
@@ -284,21 +300,14 @@ class _Search:
         return dataclasses.replace(unpaced, seconds=self._seconds(unpaced))
 
     def _pace(self, candidate: Candidate) -> float:
-        return seconds_per_token(
-            self.facts,
-            self.budget,
-            method=candidate.method,
-            recomputed_layers=candidate.recomputed_layers,
-            length=min(self.dataset.mean, candidate.context) if self.dataset else candidate.context,
-            tokens=candidate.context * candidate.micro_batch,
-        )
+        return pace_of(self.facts, self.budget, self.recipe, self.dataset, candidate)
 
     def _seconds(self, candidate: Candidate) -> float | None:
-        if self.dataset is None or self.budget.flops is None:
+        if self.dataset is None or not self.budget.timed:
             return None
         tokens = self.recipe.epochs * self.dataset.tokens
         if self.recipe.max_steps:
-            rows = candidate.micro_batch * candidate.accumulate
-            in_step = rows * self._examples_per_row(candidate.context) * self.dataset.mean
-            tokens = min(tokens, self.recipe.max_steps * in_step)
+            rows = candidate.micro_batch
+            filled, _ = self.dataset.filled(candidate.context, rows, packing=self.recipe.packing)
+            tokens = min(tokens, self.recipe.max_steps * candidate.accumulate * filled)
         return round(tokens * self._pace(candidate), 1)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from workbench.planning.cgroups import NO_LIMITS, Limits, read_limits, usable_cores
-from workbench.planning.nvidia import Accelerator, probe_accelerators
+from workbench.planning.nvidia import Accelerator, Nvidia, probe_nvidia
+from workbench.planning.nvidia_faults import Fault
+from workbench.planning.rates import Rates
+from workbench.text import printable
 
 # What a processor that computes in bf16 is called in /proc/cpuinfo: x86, x86 with AMX, Arm.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+# How torch/version.py names it: cuda: Optional[str] = '12.8'
+_TORCH_CUDA = re.compile(r"^cuda\b[^=\n]*= *['\"](\d+)\.(\d+)", re.MULTILINE)
+_UNUSABLE = ("torch_without_cuda", "driver_too_old")
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,11 @@ class Hardware:
     Attributes:
         ram_bytes: Main memory that this process may ever use: the machine's or its group's limit.
         available_bytes: What of it is free or can be freed now.
-        cuda_build: Whether the installed torch was built for GPUs.
+        cuda_build: Whether the installed torch was built for GPUs and for this driver.
+        faults: What keeps a GPU from being used, with the cure.
+        rates: How fast it trains, where that was measured (`planning.measured`).
+        factors: By method, how much longer earlier runs on the model took than the rates say.
+        margin: The share by which earlier runs exceeded their predicted memory.
     """
 
     cpu: Cpu
@@ -46,6 +58,10 @@ class Hardware:
     accelerators: tuple[Accelerator, ...] = ()
     limits: Limits = NO_LIMITS
     cuda_build: bool = True
+    rates: Rates | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
+    margin: float = 0.0
+    faults: tuple[Fault, ...] = ()
 
     @property
     def accelerator(self) -> Accelerator | None:
@@ -71,22 +87,53 @@ def probe_hardware(root: Path = Path("/")) -> Hardware:
         total = min(total, limits.memory_bytes)
     if limits.memory_left is not None:
         available = min(available, limits.memory_left)
+    nvidia = probe_nvidia(root=root)
+    faults = (*nvidia.faults, *_disagreements(nvidia, torch_cuda()))
     return Hardware(
         cpu=_cpu(root, limits),
         ram_bytes=total,
         available_bytes=min(available, total),
-        accelerators=probe_accelerators(),
+        accelerators=nvidia.accelerators,
         limits=limits,
-        cuda_build=_cuda_build(),
+        cuda_build=not any(each.code in _UNUSABLE for each in faults),
+        faults=faults,
     )
 
 
-def _cuda_build() -> bool:
-    """Whether torch was built for GPUs, by its version's local part: torch is not imported."""
+def torch_cuda() -> tuple[int, int] | Literal["missing"] | None:
+    """Return the CUDA version that torch was built for; None: for the processor only.
+
+    It stands in `torch/version.py`, which torch's build writes; torch is not imported.
+    """
     try:
-        return not version("torch").endswith("+cpu")
-    except PackageNotFoundError:
-        return True
+        text = Path(str(distribution("torch").locate_file("torch/version.py"))).read_text("utf-8")
+    except (PackageNotFoundError, OSError, UnicodeDecodeError):
+        return "missing"
+    found = _TORCH_CUDA.search(text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _disagreements(
+    nvidia: Nvidia, built_for: tuple[int, int] | Literal["missing"] | None
+) -> Iterator[Fault]:
+    """Yield why torch cannot use the GPUs that are there."""
+    if not nvidia.accelerators or built_for == "missing":
+        return
+    if built_for is None:
+        yield Fault(
+            "torch_without_cuda",
+            "There is a GPU, but this torch was built for the processor only; training does not "
+            "use the GPU. Install the CUDA build of the same version.",
+        )
+    # Within one major version newer programs run on older drivers (CUDA Compatibility, NVIDIA).
+    elif nvidia.cuda is not None and nvidia.cuda[0] < built_for[0]:
+        wanted, has = (".".join(map(str, each)) for each in (built_for, nvidia.cuda))
+        yield Fault(
+            "driver_too_old",
+            f"The NVIDIA driver {printable(nvidia.accelerators[0].driver, limit=32)} runs CUDA "
+            f"up to {has}, but torch was built for {wanted}; training does not use the GPU. "
+            f"Update the driver, or install the build of torch for CUDA {nvidia.cuda[0]}.",
+        )
 
 
 def _cpu(root: Path, limits: Limits) -> Cpu:

@@ -110,6 +110,11 @@ class JobFolder:
         return self.path / "checkpoints"
 
     @property
+    def samples_folder(self) -> Path:
+        """Sealed samples: what the model answered while it was trained."""
+        return self.path / "samples"
+
+    @property
     def result_file(self) -> Path:
         """What the job made, sealed under the run's key."""
         return self.path / "result.sealed"

@@ -6,6 +6,16 @@ that has no process. `control.jsonl` takes commands from front doors.
 All three hold numbers, switches, ids and short codes only (see `values`), so they need no
 passphrase to be read and no record text can leak through them.
 
+Commands carry `v`, `id`, `t` and `command`. The job obeys them between two pieces of work:
+
+==============  ==================================================================================
+pause           checkpoint and leave the device
+stop            checkpoint, publish what was learnt, and end for good
+checkpoint      write a checkpoint after the step at hand
+sample          after the step at hand, let the model answer a few held-out records
+resume          no command to the job: what stands before it was meant for an earlier process
+==============  ==================================================================================
+
 Events carry `v` (format version), `seq` (1, 2, …), `t` (Unix seconds) and `type`:
 
 ==============  ==================================================================================
@@ -23,7 +33,11 @@ evaluated       step, loss, tokens
 checkpointed    step, bytes, best
 paused          step; the engine exits, the device is free
 resumed         step
-adjusted        reason, micro_batch, accumulate
+adjusted        reason, micro_batch, accumulate, recomputed_layers, offload; other_pid, other_bytes:
+                who holds most of the GPU beside the run
+sampled         number (1, 2, …), step, records, held_out, tokens, seconds; the answers themselves
+                are sealed in `samples/` (see `samples`)
+not_sampled     step, code: why a sample that was asked for came to nothing
 progress        phase, done, total (0 = unknown)
 published       adapter, bytes, sha256
 finished        whatever totals the job has: loss_first, loss_last, tokens, peak_bytes, …
@@ -53,7 +67,7 @@ from workbench.runs.values import Plain, is_code, is_object_id, plain
 
 VERSION = 1
 JobKind = Literal["train", "evaluate", "generate", "export", "probe"]
-Command = Literal["pause", "resume", "stop", "checkpoint"]
+Command = Literal["pause", "resume", "stop", "checkpoint", "sample"]
 Event = dict[str, Any]
 
 JOB_KINDS: tuple[str, ...] = get_args(JobKind)

@@ -39,7 +39,10 @@ class RunState:
         evaluations: (step, held-out loss), the latest 512.
         tokens: Counted so far; `seconds` is the time of those steps alone.
         memory: Bytes at the latest step: allocated, reserved, peak, host.
-        adjustments: What out-of-memory changed: {reason, micro_batch, accumulate}.
+        samples: How many samples the model has given; `unsampled` counts those that it could not
+            give.
+        sample: The figures of the latest of either: number, step, records, … or step and code.
+        adjustments: What out-of-memory changed: {reason, micro_batch, accumulate, …}.
         counts: Figures of loading and preparing: parameters, trainable, records, …
         totals: The fields of the ending.
         error: {error_type, place, code} of a failure.
@@ -76,6 +79,9 @@ class RunState:
     predicted_bytes: int | None = None
     checkpoint_step: int | None = None
     checkpoints: int = 0
+    samples: int = 0
+    unsampled: int = 0
+    sample: Mapping[str, Any] = field(default_factory=dict)
     adapter: str | None = None
     adjustments: tuple[Mapping[str, Any], ...] = ()
     counts: Mapping[str, Any] = field(default_factory=dict)
@@ -141,7 +147,7 @@ def fold_all(state: RunState, events: Iterable[Event]) -> RunState:
 # What the reducers read, and as what: a forged or future value of another type is left out.
 _INTEGERS = {
     "position", "pid", "step", "steps", "tokens", "done", "total", "bytes", "peak_bytes",
-    "predicted_bytes",
+    "predicted_bytes", "number",
 }  # fmt: skip
 _FLOATS = {
     "t", "loss", "lr", "seconds", "tokens_per_second", "eta_seconds", "grad_norm", "loss_first",
@@ -286,6 +292,16 @@ def _adjusted(state: RunState, event: Event) -> RunState:
     return replace(state, adjustments=(*state.adjustments, _facts(event))[-_EVALUATIONS:])
 
 
+def _sampled(state: RunState, event: Event) -> RunState:
+    # Counted by its own number: a reader of both ends of the file knows how many there were.
+    number = event.get("number", state.samples + 1)
+    return replace(state, phase="training", samples=number, sample=_facts(event))
+
+
+def _not_sampled(state: RunState, event: Event) -> RunState:
+    return replace(state, phase="training", unsampled=state.unsampled + 1, sample=_facts(event))
+
+
 def _progressed(state: RunState, event: Event) -> RunState:
     return replace(
         state,
@@ -340,6 +356,8 @@ _REDUCERS: dict[str, Callable[[RunState, Event], RunState]] = {
     "paused": _paused,
     "resumed": _resumed,
     "adjusted": _adjusted,
+    "sampled": _sampled,
+    "not_sampled": _not_sampled,
     "progress": _progressed,
     "published": _published,
     "finished": _ended,

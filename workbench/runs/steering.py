@@ -1,4 +1,4 @@
-"""Steering a run that works in the background: pause, stop, checkpoint; and bringing it back.
+"""Steering a run that works in the background: pause, stop, checkpoint, sample; bringing it back.
 
 A command is a line in the run's control file, which the job reads between two steps. Only a stop
 that is not answered becomes a signal, and a signal goes only to the process that is recorded in a
@@ -91,6 +91,41 @@ def checkpoint(
     return wait_until(
         folder.path,
         lambda state: state.is_over or state.checkpoints > before.checkpoints,
+        wait_seconds,
+        on_delay,
+    )
+
+
+def sample(
+    home: Path,
+    run: str,
+    *,
+    wait_seconds: float | None = _PAUSE_SECONDS,
+    on_delay: OnDelay | None = None,
+) -> RunState:
+    """Ask a training job to let the model answer a few records now; return the state once it has.
+
+    `samples` has grown then, or `unsampled` where the job could not, or neither: the run ended
+    first, or the time is up, after which the job still does as it was asked.
+
+    Args:
+        wait_seconds: None waits as long as the run works.
+        on_delay: Told where the run stands when the answer takes more than 5 seconds.
+
+    Raises:
+        NotFound: no such run. BadInput: code `not_running` or `not_training`.
+    """
+    folder = JobFolder(find_run(home, run))
+    before = current_state(folder.path)
+    if before.kind != "train":
+        raise BadInput(
+            f"{folder.run} does not train a model that could be sampled.", code="not_training"
+        )
+    _send(folder, "sample")
+    asks = before.samples + before.unsampled
+    return wait_until(
+        folder.path,
+        lambda state: state.is_over or state.samples + state.unsampled > asks,
         wait_seconds,
         on_delay,
     )

@@ -19,15 +19,17 @@ from workbench.errors import BadInput, DoesNotFit, NotFound, UsageError
 from workbench.models.codec import TextCodec
 from workbench.models.shelf import model_facts, model_folder
 from workbench.planning.lengths import LengthSample
-from workbench.planning.planner import Candidate, DatasetLength, make_plan, settled
-from workbench.planning.probe import probe_hardware
+from workbench.planning.overnight import warnings_for
+from workbench.planning.planner import Candidate, DatasetLength, Plan, make_plan, settled
+from workbench.planning.probe import Hardware, probe_hardware
+from workbench.runs.experience import with_experience
 from workbench.runs.launch import create_run, launch, making_run
 from workbench.runs.protocol import RunSpec
 from workbench.vault.ids import new_id
 from workbench.wording import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from workbench.datasets.records import Record
     from workbench.recipe import Recipe
@@ -39,6 +41,8 @@ _NAME = re.compile(r"\w[\w .+-]{0,99}")
 # Reading and tokenising a million records to plan a run would take minutes; this many tell enough.
 _SAMPLED_RECORDS = 4096
 _SAMPLED_BATCHES = 32
+# Measuring the machine takes some ten seconds; shorter runs are over before that pays.
+WORTH_MEASURING_SECONDS = 20.0
 # A checkpoint holds the trained parameters and the optimizer's two moments, at most in 32 bits.
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
 # Two last ones, the best, and the one being written; and the published adapter beside them.
@@ -47,17 +51,28 @@ _CHECKPOINTS_AT_ONCE = 5
 
 @dataclass(frozen=True)
 class StartedRun:
-    """A run that was launched: its folder, its objects, and what the plan advised."""
+    """A run that was launched: its folder, its objects, and what the plan advised.
+
+    Attributes:
+        warnings: What of this machine would end a run that takes so long.
+    """
 
     run_id: str
     adapter_id: str
     folder: Path
     plan: Candidate
     advice: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def start_training(
-    vault: Vault, *, model: str, dataset: str, adapter: str, recipe: Recipe
+    vault: Vault,
+    *,
+    model: str,
+    dataset: str,
+    adapter: str,
+    recipe: Recipe,
+    measure: Callable[[Hardware], bool] | None = None,
 ) -> StartedRun:
     """Plan a run, make its keys, seal its specification and launch the engine.
 
@@ -65,6 +80,8 @@ def start_training(
         model: Name or id of a model on the shelf.
         dataset: Name or id of a sealed dataset.
         adapter: What the result will be called in the library.
+        measure: Measures the machine where nobody did, and returns whether there are numbers now.
+            It is called for runs that take so long that ten seconds do not matter.
 
     Raises:
         NotFound: There is no such model or dataset.
@@ -75,15 +92,9 @@ def start_training(
     _check_adapter_name(vault, adapter)
     base = vault.catalogue.get("model", model)
     data = vault.catalogue.get("dataset", dataset)
-    hardware = probe_hardware()
     lengths = measure_lengths(vault, base, data)
     _note_tokens(vault, base, data, lengths)
-    plan = make_plan(
-        model_facts(base),
-        hardware,
-        dataset=lengths,
-        recipe=recipe,
-    )
+    hardware, plan = _plan(vault, base, lengths, recipe, measure)
     if plan.choice is None or not plan.candidates[plan.choice].fits:
         raise DoesNotFit(
             f"Training {base.name} does not fit this machine's memory.",
@@ -100,7 +111,7 @@ def start_training(
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         device=hardware.device,
         objects={"model": base.object_id, "dataset": data.object_id, "adapter": adapter_id},
-        numbers={"predicted_bytes": chosen.predicted.total},
+        numbers=_predicted(hardware, chosen),
     )
     sealed = {
         "model": model_part(vault, base),
@@ -122,7 +133,40 @@ def start_training(
         [run_key, adapter_key, vault.key(data.object_id)],
         read=weights_paths(vault, base),
     )
-    return StartedRun(run_id, adapter_id, folder, chosen, tuple(plan.advice))
+    warnings = tuple(each.text for each in warnings_for(chosen.seconds))
+    return StartedRun(run_id, adapter_id, folder, chosen, tuple(plan.advice), warnings)
+
+
+def _plan(
+    vault: Vault,
+    base: Entry,
+    lengths: DatasetLength,
+    recipe: Recipe,
+    measure: Callable[[Hardware], bool] | None,
+) -> tuple[Hardware, Plan]:
+    """Plan the run; measure the machine before, where that is worth it."""
+    found = probe_hardware()
+    facts = model_facts(base)
+    hardware = with_experience(found, vault, base.object_id)
+    plan = make_plan(facts, hardware, dataset=lengths, recipe=recipe)
+    takes = plan.chosen.seconds if plan.chosen is not None else None
+    worth_it = hardware.rates is None and (takes or 0.0) > WORTH_MEASURING_SECONDS
+    if measure is not None and worth_it and measure(found):
+        hardware = with_experience(found, vault, base.object_id)
+        plan = make_plan(facts, hardware, dataset=lengths, recipe=recipe)
+    return hardware, plan
+
+
+def _predicted(hardware: Hardware, chosen: Candidate) -> dict[str, int | float]:
+    """Return what the plan promises, for whoever compares it with what came of it."""
+    numbers: dict[str, int | float] = {"predicted_bytes": chosen.predicted.total}
+    if chosen.seconds:
+        numbers["predicted_seconds"] = chosen.seconds
+    if hardware.rates is not None:
+        # Which numbers it stands on, and what earlier runs added: the run is to correct the former.
+        numbers["rates_moment"] = hardware.rates.moment
+        numbers["factor"] = hardware.factors.get(chosen.method, 1.0)
+    return numbers
 
 
 def model_part(vault: Vault, base: Entry) -> dict[str, Any]:
@@ -188,26 +232,31 @@ def sample_lengths(vault: Vault, base: Entry, data: Entry) -> LengthSample:
                 code="empty_split",
             )
         sample = sample_split(opened, "train", rows=_SAMPLED_RECORDS, batches=_SAMPLED_BATCHES)
-    lengths = list(_token_counts(codec, sample.spread))
-    if not lengths:
+    counts = list(_token_counts(codec, sample.spread))
+    if not counts:
         raise BadInput(
             f"The model's chat template refuses the records of {data.name}.",
             hint="See how one looks: `workbench dataset preview --masks --model`.",
             code="no_records",
         )
-    longest = max([*lengths, *_token_counts(codec, sample.longest)])
-    return LengthSample(rows, tuple(sorted(lengths)), longest)
+    lengths = [tokens for tokens, _ in counts]
+    longest = max([*lengths, *(tokens for tokens, _ in _token_counts(codec, sample.longest))])
+    counted = sum(answers for _, answers in counts)
+    return LengthSample(rows, tuple(sorted(lengths)), longest, counted)
 
 
-def _token_counts(codec: TextCodec, records: Iterable[Record]) -> Iterator[int]:
-    """Yield the tokens of each record that the chat template takes; the run counts the others."""
+def _token_counts(codec: TextCodec, records: Iterable[Record]) -> Iterator[tuple[int, int]]:
+    """Yield (tokens, those that the loss counts) of each record that the chat template takes.
+
+    The run counts the others.
+    """
     for record in records:
         turns = [(turn.role, turn.content) for turn in record.messages]
         try:
             encoded = codec.encode_chat(turns) if turns else codec.encode_text(record.text or "")
         except BadInput:
             continue
-        yield len(encoded.ids)
+        yield len(encoded.ids), sum(encoded.counted)
 
 
 def _note_tokens(vault: Vault, base: Entry, data: Entry, lengths: DatasetLength) -> None:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from workbench.runs import steering
-from workbench.runs.state import RunState
+from workbench.runs.state import RunState, current_state
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.session import Session
+from workbench.tui.widgets.run_words import unsampled_words
 from workbench.wording import count, duration
 
 # What is said while a command is under way.
@@ -16,6 +17,7 @@ UNDER_WAY: Mapping[str, str] = {
     "pause": "Pausing: a checkpoint, then it frees the device within 10 s.",
     "resume": "Resuming from the last checkpoint…",
     "checkpoint": "Writing a checkpoint after this step…",
+    "sample": "Asked: it comes after the step at hand.",
     "stop": "Stopping: what it has learnt is sealed…",
     "remove": "Removing…",
 }
@@ -25,7 +27,7 @@ _WORKING = frozenset({"starting", "queued", "running"})
 def takes(state: RunState, command: str) -> bool:
     """Say whether a run takes this command as it stands."""
     trains = state.kind == "train"
-    if command in ("pause", "checkpoint"):
+    if command in ("pause", "checkpoint", "sample"):
         return trains and state.state in _WORKING
     if command == "resume":
         return trains and state.is_resumable
@@ -48,6 +50,8 @@ def send(session: Session, command: str, run: str) -> str:
     if command == "remove":
         steering.remove_run(session.vault, run)
         return "The run was removed."
+    if command == "sample":
+        return _asked_sample(session, run)
     began = time.monotonic()
     state = _ASK[command](session, run)
     return _outcome(command, state, duration(round(time.monotonic() - began)))
@@ -58,6 +62,17 @@ _ASK: Mapping[str, Callable[[Session, str], RunState]] = {
     "checkpoint": lambda session, run: steering.checkpoint(session.home, run),
     "stop": lambda session, run: steering.stop(session.home, run),
 }
+
+
+def _asked_sample(session: Session, run: str) -> str:
+    before = current_state(session.home / "runs" / run)
+    state = steering.sample(session.home, run)
+    if state.samples > before.samples:
+        return f"Sample {count(state.samples)} taken: Samples shows it."
+    if state.unsampled > before.unsampled:
+        return unsampled_words(state.sample)
+    # An ending, asked for or not, says enough of itself.
+    return "" if state.is_over else "It has not answered yet; it is still asked to."
 
 
 def _outcome(command: str, state: RunState, took: str) -> str:

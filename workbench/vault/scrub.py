@@ -114,8 +114,8 @@ def _run(report: VerifyReport, home: Path, path: Path, check: _Check) -> None:
         report.bytes += path.stat().st_size
         check()
     except FileNotFoundError:
-        # A running job replaces its checkpoints; whatever else is gone is missed.
-        if formats.CHECKPOINTS not in path.relative_to(home).parts:
+        # A running job replaces its checkpoints and samples; whatever else is gone is missed.
+        if not formats.BY_FOLDER.keys() & set(path.relative_to(home).parts):
             report.bad.append(name)
     except (VaultDamaged, OSError, duckdb.Error, ValueError, KeyError):
         # ValueError, KeyError: sealed JSON of a shape that no version of ours wrote.
@@ -189,9 +189,8 @@ def _check_dataset(path: Path, key: DataKey, digest: str) -> None:
 
 def _forms(parts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the formats that a sealed file may have, from its path below the home."""
-    if formats.CHECKPOINTS in parts:
-        return (formats.CHECKPOINT,)
-    form = formats.BY_FILE_NAME.get(parts[-1])
+    folders = (formats.BY_FOLDER.get(part) for part in parts[:-1])
+    form = next(filter(None, folders), None) or formats.BY_FILE_NAME.get(parts[-1])
     return (form,) if form else formats.OF_OBJECTS
 
 

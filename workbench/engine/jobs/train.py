@@ -28,12 +28,13 @@ from workbench.engine.optimizers import WeightUpdater
 from workbench.engine.prepare import Prepared, prepare
 from workbench.engine.publish import publish, versions
 from workbench.engine.reporting import Reporter
+from workbench.engine.sampling import Sampler
 from workbench.engine.session import Session
 from workbench.engine.steering import Interrupted
 from workbench.engine.threads import available_threads, choose_threads
 from workbench.engine.training import Progress, Training
 from workbench.engine.usage import peak_bytes
-from workbench.errors import BadInput, VaultDamaged
+from workbench.errors import BadInput, DoesNotFit, VaultDamaged
 from workbench.models.codec import TextCodec
 from workbench.recipe import Recipe
 
@@ -86,6 +87,7 @@ class TrainJob:
     course: Course
     checkpoints: Checkpoints
     progress: Progress
+    sampler: Sampler
 
     @classmethod
     def open(cls, session: Session, checkpoints: Checkpoints) -> TrainJob:
@@ -111,9 +113,9 @@ class TrainJob:
             predicted_bytes=session.spec.numbers.get("predicted_bytes"),
             bf16=base.compute == torch.bfloat16,
         )
-        course = _measured_course(session, recipe)
+        course, sampler = _measured_course(session, recipe)
         progress = Progress(int(recipe.micro_batch), _recomputed(recipe, base))
-        job = cls(session, recipe, base, model, updater, course, checkpoints, progress)
+        job = cls(session, recipe, base, model, updater, course, checkpoints, progress, sampler)
         if checkpoint is not None:
             return job._restored(checkpoint)
         recompute_layers(model, progress.recomputed)
@@ -148,7 +150,9 @@ class TrainJob:
 
     def train(self) -> None:
         """Run the loop from wherever the run stands."""
-        passes = Passes(self.model, self.base.device, self.base.compute)
+        passes = Passes(
+            self.model, self.base.device, self.base.compute, offload=self.progress.offload
+        )
         training = Training(
             passes=passes,
             updater=self.updater,
@@ -158,12 +162,13 @@ class TrainJob:
             steering=self.session.steering,
             reports=self.session.events,
             save=self._save,
+            sample=lambda: self.sampler.take(passes, self.progress.step),
         )
         if not self.progress.threads:
             training.rehearse(self._threads)
         try:
             training.run()
-        except Interrupted:
+        except (Interrupted, DoesNotFit):
             training.save()
             raise
 
@@ -259,7 +264,7 @@ def _recomputed(recipe: Recipe, base: LoadedBase) -> int:
     return min(count, base.facts.layers)
 
 
-def _measured_course(session: Session, recipe: Recipe) -> Course:
+def _measured_course(session: Session, recipe: Recipe) -> tuple[Course, Sampler]:
     """Encode the train and validation splits, tell what was left out, and lay out the steps."""
     codec = TextCodec.open(Path(session.sealed["model"]["folder"]))
     train, validation = _prepared(session, recipe, codec)
@@ -285,7 +290,9 @@ def _measured_course(session: Session, recipe: Recipe) -> Course:
         accumulate=int(recipe.accumulate),
         longest=max(len(example) for example in train.examples),
     )
-    return course
+    return course, Sampler.over(
+        session, train, validation, context=course.context, seed=recipe.seed
+    )
 
 
 def _prepared(session: Session, recipe: Recipe, codec: TextCodec) -> tuple[Prepared, Prepared]:

@@ -16,7 +16,7 @@ from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.progress import ProgressLine
 from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed
-from workbench.wording import count, size
+from workbench.wording import count, size, speeds
 
 if TYPE_CHECKING:
     from workbench.vault.scrub import VerifyReport
@@ -40,6 +40,8 @@ class DoctorScreen(WorkbenchScreen):
                 tooltip="Look at the machine again, after you changed something"),
         Binding("v", "verify", "Check the vault", id="doctor.verify",
                 tooltip="Read everything in the vault and check every seal"),
+        Binding("m", "measure", "Measure speed", id="doctor.measure",
+                tooltip="Measure how fast this machine trains: ten seconds, once"),
         Binding("c", "stop", "Stop checking", id="doctor.stop", show=False,
                 tooltip="Stop the check of the vault"),
     ]  # fmt: skip
@@ -49,12 +51,14 @@ class DoctorScreen(WorkbenchScreen):
         super().__init__()
         self._check_vault = check_vault
         self._checking = False
+        self._measuring = False
 
     def compose_body(self) -> ComposeResult:
         with VerticalScroll(id="doctor"):
             yield Plain("Looking at this machine…", id="warnings")
             yield Plain("", id="vault-state")
             yield ProgressLine(id="vault-progress")
+            yield Plain("", id="speed")
             yield Plain("", id="facts")
 
     def on_mount(self) -> None:
@@ -75,6 +79,22 @@ class DoctorScreen(WorkbenchScreen):
         from workbench.planning.doctor import examine
 
         return examine(self.session.home)
+
+    def action_measure(self) -> None:
+        """Measure how fast this machine trains."""
+        if not self._measuring:
+            self._measuring = True
+            self._tell_speed("Speed: measuring, about ten seconds…")
+            self.begin("measure", self._measure)
+
+    def _measure(self, _: Progress) -> dict[str, Any] | None:
+        from workbench.adapters.measuring import measure_machine
+        from workbench.planning.doctor import speed_of
+
+        return speed_of(measure_machine(self.session.vault))
+
+    def _tell_speed(self, text: str) -> None:
+        self.query_one("#speed", Plain).show(text)
 
     def action_verify(self) -> None:
         """Check the whole vault."""
@@ -103,18 +123,28 @@ class DoctorScreen(WorkbenchScreen):
         if event.work == "verify":
             self._end_check(*_verdict(event.result))
             return
+        if event.work == "measure":
+            self._measuring = False
+            self._tell_speed(f"{speeds(event.result)}.")
+            return
         document: dict[str, Any] = event.result
         warnings = [f"▲ {text}" for text in document["warnings"]]
         told = self.query_one("#warnings", Plain)
         told.show("\n".join(warnings) or "● Nothing needs your attention.")
         told.set_class(bool(warnings), "poor")
         told.set_class(not warnings, "good")
+        if not self._measuring:
+            more = "" if document["speed"] else ", m measures"
+            self._tell_speed(f"{speeds(document['speed'])}{more}.")
         self.query_one("#facts", Plain).show("\n".join(tell_machine(document)))
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Leave the screen usable."""
         if event.work == "verify":
             self._end_check("Vault: the check could not be finished.", "bad")
+        elif event.work == "measure":
+            self._measuring = False
+            self._tell_speed("Speed: it could not be measured now.")
         else:
             self.query_one("#warnings", Plain).show("This machine could not be looked at.")
         return False
@@ -165,6 +195,9 @@ def tell_machine(document: dict[str, Any]) -> Iterator[str]:
     )
     for card in document["accelerators"]:
         yield f"  GPU         {card['name']}, {size(card['memory_bytes'])}{_bf16(card)}"
+        more = list(_about_card(card))
+        if more:
+            yield f"              {', '.join(more)}"
     if not document["accelerators"]:
         yield "  GPU         none: training runs on the processor"
     yield f"  Disk        {size(document['disk']['free_bytes'])} free at {document['disk']['home']}"
@@ -185,6 +218,17 @@ def tell_machine(document: dict[str, Any]) -> Iterator[str]:
     names = [f"{name} {version}" for name, version in document["libraries"].items()]
     for place in range(0, len(names), 3):
         yield "  " + "".join(f"{name:<25}" for name in names[place : place + 3]).rstrip()
+
+
+def _about_card(card: dict[str, Any]) -> Iterator[str]:
+    if card.get("clock_mhz"):
+        yield f"up to {card['clock_mhz']:,} MHz"
+    if card.get("power_watts"):
+        yield f"{card['power_watts']:.0f} W"
+    if card.get("ecc") is not None:
+        yield "corrects memory errors" if card["ecc"] else "memory errors are not corrected"
+    if card.get("driver"):
+        yield f"driver {card['driver']}"
 
 
 def _bf16(device: dict[str, Any]) -> str:

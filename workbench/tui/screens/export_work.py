@@ -85,13 +85,14 @@ def write(session: Session, asked: Asked, tell: Progress) -> Written:
     Raises:
         WorkbenchError: As `export_adapter`.
     """
+    from workbench.exports.loading_code import how_to_load
     from workbench.exports.preflight import check_target
     from workbench.exports.proof import in_words
-    from workbench.exports.provenance import how_to_load
     from workbench.exports.service import export_adapter
     from workbench.exports.signing import verify_folder
 
     vault = session.vault
+    method = vault.catalogue.get("adapter", asked.adapter).record["method"]
     out = check_target(asked.out, vault.home)
     document = export_adapter(
         vault, asked.adapter, target=asked.target, out=out, base=asked.base, progress=tell
@@ -101,7 +102,7 @@ def write(session: Session, asked: Asked, tell: Progress) -> Written:
         files=document["files"],
         wrong=verify_folder(out, vault.audit.public_key),
         fidelity=in_words(document["fidelity"]),
-        loading=how_to_load(asked.target, out),
+        loading=how_to_load(asked.target, method, out),
     )
 
 

@@ -18,6 +18,7 @@ from workbench.tui import work
 from workbench.tui.following import RunLost, RunMoved, follow_run
 from workbench.tui.pauses import spare_pauses
 from workbench.tui.run_commands import UNDER_WAY, send, stop_question, takes
+from workbench.tui.screens.samples import SamplesScreen
 from workbench.tui.widgets.plain import shown
 from workbench.tui.widgets.run_monitor import VIEWS, RunMonitor
 
@@ -33,6 +34,8 @@ _BUTTONS = (
     ("pause", "Pause"),
     ("resume", "Resume"),
     ("checkpoint", "Checkpoint now"),
+    ("sample", "Sample now"),
+    ("samples", "Samples"),
     ("stop", "Stop…"),
 )
 
@@ -47,6 +50,10 @@ class RunPanel(Container, can_focus=True):
                 tooltip="Go on from the last checkpoint"),
         Binding("k", "steer('checkpoint')", "Checkpoint", id="run.checkpoint", show=False,
                 tooltip="Seal a checkpoint now and go on"),
+        Binding("t", "sample", "Sample", id="run.sample", show=False,
+                tooltip="Let the model answer two held-out records after this step"),
+        Binding("o", "samples", "Samples", id="run.samples", show=False,
+                tooltip="Show what the model answered while it trained"),
         Binding("s", "stop", "Stop", id="run.stop", show=False,
                 tooltip="End the run for good and keep what it has learnt"),
         Binding("v", "next_view", "View", id="run.next_view", show=False,
@@ -80,7 +87,9 @@ class RunPanel(Container, can_focus=True):
         super().__init__()
         self.run_id = run
         self.state: RunState | None = None
+        # A pause does not wait for a sample: that is asked for beside the other commands.
         self._doing = ""
+        self._sampling = False
         self._noted_at = 0.0
 
     @property
@@ -113,6 +122,8 @@ class RunPanel(Container, can_focus=True):
                 monitor.note("")
             self._offer()
             self.post_message(self.Moved(event.state))
+        elif before.samples != event.state.samples:
+            self._offer()
 
     @on(RunLost)
     def _lose(self, event: RunLost) -> None:
@@ -125,38 +136,46 @@ class RunPanel(Container, can_focus=True):
 
     def can(self, command: str) -> bool:
         """Say whether the run takes this command now."""
+        if command == "samples":
+            return self.state is not None and self.state.kind == "train"
+        if command == "sample" and self._sampling:
+            return False
         return self.state is not None and not self._doing and takes(self.state, command)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide commands that the run does not take now."""
         if action == "steer":
             return self.can(str(parameters[0]))
-        if action == "stop":
-            return self.can("stop")
+        if action in ("stop", "sample", "samples"):
+            return self.can(action)
         return super().check_action(action, parameters)
 
     def _offer(self) -> None:
         for name, _ in _BUTTONS:
             button = self.query_one(f"#do-{name}", Button)
             offered = self.can(name)
-            button.display = offered or (name == self._doing)
+            button.display = self._shows(name)
             button.disabled = not offered
-        self.query_one("#panel-buttons").display = any(
-            self.can(name) or name == self._doing for name, _ in _BUTTONS
-        )
+        self.query_one("#panel-buttons").display = any(self._shows(name) for name, _ in _BUTTONS)
         if self.screen.focused is None or not self.screen.focused.focusable:
             self.focus()
         self.refresh_bindings()
 
+    def _shows(self, name: str) -> bool:
+        """Say whether a command has a button now; samples have one once there are some."""
+        if name == "samples":
+            return self.state is not None and self.state.samples > 0
+        return self.can(name) or name == self._doing or (name == "sample" and self._sampling)
+
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         name = (event.button.id or "").removeprefix("do-")
-        if name in UNDER_WAY:
+        if name in dict(_BUTTONS):
             event.stop()
-            if name == "stop":
-                self.action_stop()
-            else:
+            if name in ("pause", "resume", "checkpoint"):
                 self.action_steer(name)
+            else:
+                getattr(self, f"action_{name}")()
 
     def action_stop(self) -> None:
         """Ask, then end the run."""
@@ -176,17 +195,36 @@ class RunPanel(Container, can_focus=True):
         session = self._workbench.session
         work.begin(self, f"run-{command}", lambda _: send(session, command, self.run_id))
 
+    def action_sample(self) -> None:
+        """Ask for a sample, and say when it comes."""
+        self._sampling = True
+        self._note(UNDER_WAY["sample"])
+        self._offer()
+        session = self._workbench.session
+        work.begin(self, "run-sample", lambda _: send(session, "sample", self.run_id))
+
+    def action_samples(self) -> None:
+        """Show the samples that were taken so far."""
+        self.app.push_screen(SamplesScreen(self.run_id))
+
     @on(work.WorkDone)
     def _steered(self, event: work.WorkDone) -> None:
         event.stop()
-        self._doing = ""
-        self._note(event.result)
+        self._ended(event.work)
+        if event.result:
+            self._note(event.result)
         self._offer()
+
+    def _ended(self, ended: str) -> None:
+        if ended == "run-sample":
+            self._sampling = False
+        else:
+            self._doing = ""
 
     @on(work.WorkFailed)
     def _not_steered(self, event: work.WorkFailed) -> None:
         event.stop()
-        self._doing = ""
+        self._ended(event.work)
         self._note("")
         self._offer()
         cast("WorkbenchScreen", self.screen).show_error(event.error)

@@ -9,6 +9,7 @@ from workbench.models.shelf import STARTER, model_facts, show_model
 from workbench.planning.advice import Advice
 from workbench.planning.choosing import GUESSED_TOKENS, Weighed, recommend, weigh
 from workbench.planning.probe import probe_hardware
+from workbench.runs.experience import with_experience
 from workbench.runs.listing import list_runs
 from workbench.tui.widgets.row_table import Cell
 from workbench.wording import duration, size
@@ -86,7 +87,7 @@ def read_shelf(vault: Vault, dataset: str = "") -> Shelf:
     Args:
         dataset: Id of the dataset to train on; without it no time is estimated.
     """
-    hardware = probe_hardware()
+    hardware = with_experience(probe_hardware(), vault)
     entries = vault.catalogue.entries()
     data = next((e.record for e in entries if e.object_id == dataset), None)
     models = []

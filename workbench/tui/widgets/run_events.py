@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from workbench.runs.adjustments import adjustment_words
 from workbench.runs.protocol import Event
-from workbench.tui.widgets.run_words import PHASES, adjustment_words, left_out
+from workbench.tui.widgets.run_words import PHASES, left_out, unsampled_words
 from workbench.wording import count, size
 
 
@@ -77,6 +78,11 @@ _SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "paused": lambda event: "Paused; the device is free.",
     "resumed": lambda event: f"Goes on from step {count(event['step'])}.",
     "adjusted": adjustment_words,
+    "sampled": lambda event: (
+        f"Step {count(event['step'])}: sample {count(event['number'])} taken, "
+        f"{count(event['records'], 'record')} answered."
+    ),
+    "not_sampled": unsampled_words,
     "published": lambda event: f"Adapter sealed ({size(event['bytes'])}).",
     "finished": lambda event: "Finished.",
     "stopped": lambda event: "Stopped.",

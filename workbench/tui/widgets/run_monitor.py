@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Button, Static
 
+from workbench.runs.adjustments import adjustment_words
 from workbench.runs.protocol import Event
 from workbench.runs.state import RunState
 from workbench.text import printable
@@ -26,7 +27,6 @@ from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.run_events import EventTeller
 from workbench.tui.widgets.run_figures import figures, memory_bars, progress_line
 from workbench.tui.widgets.run_words import (
-    adjustment_words,
     ending_words,
     layer_lines,
     state_colour,

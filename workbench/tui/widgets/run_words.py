@@ -33,6 +33,7 @@ PHASES = {
     "preparing_validation": "reading the held-out records",
     "measuring": "trying the longest batch",
     "training": "training",
+    "sampling": "answering a sample's records",
     "evaluating": "judging on held-out records",
     "publishing": "sealing the adapter",
 }
@@ -51,6 +52,12 @@ _SKIPPED = {
     "no_end_token": "cut before their end",
     "bad_chat_template": "refused by the model's chat template",
     "template_not_prefix_stable": "that the chat template cannot mark",
+}
+# Why a sample came to nothing.
+_UNSAMPLED = {
+    "out_of_memory": "memory was short",
+    "disk_full": "the disk is full",
+    "failed": "answering failed",
 }
 _ERRORS = {
     "out_of_memory": (
@@ -145,17 +152,11 @@ def left_out(counts: Mapping[str, Any]) -> str:
     )
 
 
-def adjustment_words(event: Mapping[str, Any]) -> str:
-    """Say what running out of memory changed."""
-    micro, accumulate = event.get("micro_batch"), event.get("accumulate")
-    what = (
-        f"{count(micro, 'row')} at a time, {count(accumulate, 'time')} a step"
-        if isinstance(micro, int) and isinstance(accumulate, int)
-        else "fewer rows at a time"
-    )
-    if event.get("reason") == "out_of_memory":
-        return f"Memory ran out. It goes on with {what}: slower, with the same result."
-    return f"It goes on with {what}."
+def unsampled_words(event: Mapping[str, Any]) -> str:
+    """Say why a sample that was asked for came to nothing."""
+    code = str(event.get("code", ""))
+    why = _UNSAMPLED.get(code, code.replace("_", " ") or "it could not be taken")
+    return f"No sample: {why}. It trains on."
 
 
 def ending_words(state: RunState) -> str:

@@ -113,11 +113,23 @@ class FitStep(WizardStep):
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
             self._lay(typed=True)
+            self._measure_speed()
+        elif event.work == "fit-speed" and self.ground is not None and event.result is not None:
+            self.ground = replace(self.ground, hardware=event.result)
+            self._lay(typed=True)
+
+    def _measure_speed(self) -> None:
+        """Measure the machine, once, where the run is long enough for that to matter."""
+        if self.outlook is not None and outlook.worth_measuring(self.outlook):
+            draft, session = self.draft, self.session
+            self.begin("fit-speed", lambda told: outlook.known_speed(session.vault, draft, told))
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say in the step itself what is missing: nothing can be trained before it is put right."""
         if not event.work.startswith("fit-"):
             return False
+        if event.work == "fit-speed":
+            return True  # the times stay guesses
         self._blocked = event.error
         self._tell_advice()
         return True

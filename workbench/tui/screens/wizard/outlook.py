@@ -7,7 +7,7 @@ takes a millisecond or two.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from workbench.planning.planner import Plan, make_plan
 from workbench.planning.probe import Hardware, probe_hardware
 from workbench.recipe import FIELDS, Recipe
 from workbench.runs.drafts import Draft
+from workbench.runs.experience import with_experience
 
 if TYPE_CHECKING:
     from workbench.tui.session import Tour
@@ -103,7 +104,8 @@ def load_ground(vault: Vault, draft: Draft, tour: Tour | None) -> Ground:
     if not settings and tour is not None:
         settings = told(recipes.load(tour.recipe))
     settings, remark = _suited(settings, facts)
-    return Ground(base.name, data.name, facts, probe_hardware(), settings, remark=remark)
+    hardware = with_experience(probe_hardware(), vault, base.object_id)
+    return Ground(base.name, data.name, facts, hardware, settings, remark=remark)
 
 
 def measure(vault: Vault, draft: Draft) -> LengthSample:
@@ -117,6 +119,25 @@ def measure(vault: Vault, draft: Draft) -> LengthSample:
 
     base = vault.catalogue.get("model", draft.model)
     return sample_lengths(vault, base, vault.catalogue.get("dataset", draft.dataset))
+
+
+def worth_measuring(outlook: Outlook) -> bool:
+    """Whether nobody has measured this machine, and the run is long enough for that to matter."""
+    from workbench.runs.training import WORTH_MEASURING_SECONDS
+
+    takes = outlook.candidate.seconds or 0.0
+    return outlook.ground.hardware.rates is None and takes > WORTH_MEASURING_SECONDS
+
+
+def known_speed(
+    vault: Vault, draft: Draft, progress: Callable[[int, int, str], None]
+) -> Hardware | None:
+    """Measure how fast this machine trains; return it with the numbers, None where it failed."""
+    from workbench.adapters.measuring import measure_once
+
+    measure_once(vault, probe_hardware(), progress)
+    known = with_experience(probe_hardware(), vault, draft.model)
+    return known if known.rates is not None else None
 
 
 def look(ground: Ground, settings: Mapping[str, Any], card: int = 0) -> Outlook:
@@ -180,11 +201,18 @@ def _with(stops: Sequence[int], value: object) -> list[int]:
 
 def _suited(settings: dict[str, Any], facts: ModelFacts) -> tuple[dict[str, Any], str]:
     """Take back what was chosen for another model and cannot be for this one."""
-    context = settings.get("context")
+    context, recomputed = settings.get("context"), settings.get("recompute")
+    left, remarks = dict(settings), []
     if type(context) is int and context > facts.context:
-        left = {key: value for key, value in settings.items() if key != "context"}
-        return left, (
+        del left["context"]
+        remarks.append(
             f"The context was {context:,} tokens, but this model reads at most "
             f"{facts.context:,}: it is automatic again."
         )
-    return settings, ""
+    if type(recomputed) is int and recomputed > facts.layers:
+        del left["recompute"]
+        remarks.append(
+            f"{recomputed} layers were to be recomputed, but this model has {facts.layers}: the "
+            "number is automatic again."
+        )
+    return left, " ".join(remarks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import METHOD_NAMES, count, duration, size
 
 if TYPE_CHECKING:
+    from workbench.planning.nvidia_faults import Fault
     from workbench.planning.planner import Candidate
     from workbench.tui.session import Session, Tour
 
@@ -136,10 +137,12 @@ class TrainStep(WizardStep):
             if worker.node is self.wizard
         )
 
-    def _tell_plan(self, told: tuple[Candidate, bool]) -> None:
+    def _tell_plan(self, told: tuple[Candidate, bool, tuple[Fault, ...]]) -> None:
         assert self._prepared is not None
         plan = self.query_one("#train-plan", Plain)
-        plan.show(plan_words(self._prepared.model, self._prepared.dataset, *told))
+        candidate, fits, endings = told
+        words = plan_words(self._prepared.model, self._prepared.dataset, candidate, fits)
+        plan.show("\n".join([words, *ending_words(endings)]))
 
     @on(Input.Submitted, "#train-name")
     @on(Button.Pressed, "#train-start")
@@ -297,6 +300,12 @@ def plan_words(model: str, dataset: str, plan: Candidate, fits: bool) -> str:
     return f"{first} {needs}{takes}."
 
 
+def ending_words(endings: Sequence[Fault]) -> list[str]:
+    """Return what would end so long a run: the likeliest, and where the rest stands."""
+    more = f" Doctor lists {len(endings) - 1} more." if len(endings) > 1 else ""
+    return [f"▲ {each.text}{more}" for each in endings[:1]]
+
+
 def _prepare(session: Session, draft: Draft) -> _Preparation:
     catalogue = session.vault.catalogue
     dataset = catalogue.get("dataset", draft.dataset).name
@@ -306,24 +315,28 @@ def _prepare(session: Session, draft: Draft) -> _Preparation:
     return _Preparation(dataset, model, free_name(told, taken))
 
 
-def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool]:
-    """Return the plan's choice, or what comes nearest, and whether it fits."""
+def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool, tuple[Fault, ...]]:
+    """Return the plan's choice or what comes nearest, whether it fits, and what would end it."""
     from workbench.models.shelf import model_facts
+    from workbench.planning.overnight import warnings_for
     from workbench.planning.planner import make_plan
     from workbench.planning.probe import probe_hardware
+    from workbench.runs.experience import with_experience
     from workbench.runs.training import measure_lengths
 
     catalogue = session.vault.catalogue
     base = catalogue.get("model", draft.model)
     data = catalogue.get("dataset", draft.dataset)
     plan = make_plan(
-        model_facts(base), probe_hardware(), recipe=recipe_of(session.tour, draft),
+        model_facts(base),
+        with_experience(probe_hardware(), session.vault, base.object_id),
+        recipe=recipe_of(session.tour, draft),
         dataset=measure_lengths(session.vault, base, data),
     )  # fmt: skip
     chosen = plan.chosen
     if chosen is not None and chosen.fits:
-        return chosen, True
-    return chosen or min(plan.candidates, key=lambda each: each.predicted.total), False
+        return chosen, True, warnings_for(chosen.seconds)
+    return chosen or min(plan.candidates, key=lambda each: each.predicted.total), False, ()
 
 
 def _registered(session: Session, state: RunState) -> str:
