@@ -61,8 +61,7 @@ def counted(folder: Path, recipe: Any) -> tuple[int, int]:
         loss = Passes(model, base.device, base.compute).summed_loss(batch) / 10
         loss.backward()  # type: ignore[no-untyped-call]
         del loss
-        updater.clip(updater.gradient_norm(), 1.0)
-        updater.update(1e-4)
+        updater.update(1e-4, updater.gradient_norm())
     return ledger.peak, ledger.live
 
 

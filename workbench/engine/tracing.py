@@ -208,8 +208,8 @@ class _Rehearsal:
                 del loss
                 self._enter("update")
                 norm = updater.gradient_norm()
-                updater.clip(norm, self._recipe.clip or 1.0)
-                updater.update(self._recipe.learning_rate)
+                # Whether to shorten depends on contents; shortened takes more, by a factor.
+                updater.update(self._recipe.learning_rate, norm)
                 del norm
                 resident = ledger.live
         return self._summed(resident)
