@@ -118,7 +118,7 @@ class RecipeError(UsageError):
         )
 
 
-def _told(kind: Kind, default: Any, help: str, **limits: Any) -> Any:  # noqa: A002
+def _told(kind: Kind, default: Any, help: str, **limits: Any) -> Any:
     """Declare one key of `Recipe`; its name is filled in when `FIELDS` is made."""
     return dataclasses.field(
         default=default, metadata={"told": Field("", kind, default, help, **limits)}

@@ -7,6 +7,7 @@ encoder. They are replaced by visible glyphs, and length is capped.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 _C0_PICTURES = 0x2400
 _DEL_PICTURE = "\u2421"
 _UNSEEN = "\ufffd"
-_KEPT = {"\n", "\t"}
+_DOUBTFUL = re.compile("[^ -~]")
+_DOUBTFUL_IN_LINES = re.compile("[^ -~\n\t]")
 # Scripts stack a few marks on a letter; hundreds smear over other lines.
 _MOST_MARKS = 8
 
@@ -52,8 +54,8 @@ def printable(value: str, *, limit: int = 10_000, multiline: bool = False) -> st
         multiline: Keep line feeds and tabs as they are; otherwise they become glyphs too.
     """
     cut = value[: limit + 1]
-    kept = _KEPT if multiline else set()
-    shown = "".join(c if c in kept or (" " <= c <= "~") else _glyph(c) for c in cut)
+    doubtful = _DOUBTFUL_IN_LINES if multiline else _DOUBTFUL
+    shown = doubtful.sub(lambda found: _glyph(found.group()), cut)
     if not shown.isascii():
         shown = "".join(_calmed(shown))
     return shown if len(shown) <= limit else shown[: limit - 1] + "\u2026"

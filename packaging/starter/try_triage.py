@@ -166,7 +166,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate
             loss = answer_loss(model, ids, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -1,9 +1,9 @@
-"""Tokens a second of QLoRA steps on a model of the starter's size: `python -m tests.benchmarks.step_speed`.
+"""Tokens a second of QLoRA steps on a model of the starter's size.
 
-Prints one JSON line per number of threads; with `--masked` attention runs as on a GPU, over whole
-rows, for comparison. Processor time stands beside wall time, because other work on the machine
-stretches the latter only.
-"""  # noqa: E501
+`python -m tests.benchmarks.step_speed` prints one JSON line per number of threads; with `--masked`
+attention runs as on a GPU, over whole rows, for comparison. Processor time stands beside wall time,
+because other work on the machine stretches the latter only.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _prepare(folder: Path, *, masked: bool) -> Any:
 
     def step() -> int:
         batch = make_batch(packed, 0)
-        (passes.summed_loss(batch) / len(batch.targets)).backward()  # type: ignore[no-untyped-call]
+        (passes.summed_loss(batch) / len(batch.targets)).backward()
         shorten = shortening(updater.gradient_norm(), 1.0)
         updater.update(1e-3, shorten)
         return batch.tokens

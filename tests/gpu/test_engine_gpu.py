@@ -143,7 +143,7 @@ def test_predicted_memory_is_within_a_tenth(tmp_path: Path, method: str, recompu
     passes = Passes(model, base.device, base.compute)
     torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
-        (passes.summed_loss(batch) / len(batch.targets)).backward()  # type: ignore[no-untyped-call]
+        (passes.summed_loss(batch) / len(batch.targets)).backward()
         updater.update(1e-4)
     measured = torch.cuda.max_memory_allocated() - before
     predicted = predict(

@@ -59,7 +59,7 @@ def counted(folder: Path, recipe: Any) -> tuple[int, int]:
     with ledger:
         updater.forget()
         loss = Passes(model, base.device, base.compute).summed_loss(batch) / 10
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         del loss
         updater.update(1e-4, updater.gradient_norm())
     return ledger.peak, ledger.live

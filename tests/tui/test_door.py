@@ -9,17 +9,19 @@ from unittest import mock
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Button, Input
 
+from tests.fixtures.leftovers import leftovers
 from tests.fixtures.screens import drive, matches, until, words
 from tests.fixtures.vaults import PASSPHRASE, make_original, reopened
 from workbench.errors import DoesNotFit, WrongPassphrase
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.modals.page import HelpModal
 from workbench.tui.palette import WorkbenchCommands
-from workbench.tui.screens.door import RecoveryScreen, UnlockScreen, WelcomeScreen
+from workbench.tui.screens.door import UnlockScreen, WelcomeScreen
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.screens.home import HomeScreen
+from workbench.tui.screens.recovery import RecoveryScreen
 from workbench.tui.session import Session
 from workbench.tui.strength import looks_like_caps_lock, strength
 from workbench.vault.home import holds_vault
@@ -100,6 +102,85 @@ def test_no_place_is_reached_past_the_recovery_key(tmp_path: Path) -> None:
         await pilot.press("f2")
         await pilot.pause()
         assert isinstance(app.screen, RecoveryScreen)
+
+    drive(session, steps)
+
+
+def unlocked(vault: Vault) -> Session:
+    """Return a locked session that any passphrase opens, without deriving a key."""
+    session = Session(vault.home)
+
+    def unlock(secret: str) -> list[str]:
+        session._vault = vault
+        return []
+
+    session.unlock = unlock  # type: ignore[method-assign]
+    return session
+
+
+async def unlock(pilot: Pilot[int], app: WorkbenchApp) -> None:
+    assert isinstance(app.screen, UnlockScreen)
+    await pilot.press("x", "enter")
+    await until(pilot, lambda: not isinstance(app.screen, UnlockScreen))
+
+
+def test_a_recovery_key_that_was_not_confirmed_is_asked_about_until_one_is(tmp_path: Path) -> None:
+    original = make_original(tmp_path / "home")
+    vault = reopened(original.home, original)
+
+    async def left(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.switch_screen(RecoveryScreen(original.recovery_key))
+        await until(pilot, lambda: "shown this once" in words(app))
+        await pilot.press("ctrl+q")
+
+    async def later(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await unlock(pilot, app)
+        assert "Did you write the recovery key down?" in words(app)
+        await pilot.press("f2")
+        assert isinstance(app.screen, RecoveryScreen)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    async def anew(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await unlock(pilot, app)
+        matches(app, "recovery-unconfirmed-80x24")
+        app.screen.query_one("#make", Button).press()
+        await until(pilot, lambda: "shown this once" in words(app))
+        made.append(app.screen._key)  # type: ignore[attr-defined]
+        await pilot.press(*made[0].rsplit("-", 1)[1], "enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    async def never_again(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await unlock(pilot, app)
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, HomeScreen)
+
+    made: list[str] = []
+    drive(Session(original.home, vault=vault), left)
+    kept = (original.home / "ui.json").read_text()
+    assert not any(group in kept for group in original.recovery_key.split("-"))
+    for steps in (later, anew, never_again):
+        drive(unlocked(vault), steps)
+    assert Vault.unlock(original.home, made[0]).vault_id == vault.vault_id
+
+
+def test_a_lock_forgets_the_recovery_key_that_is_shown(tmp_path: Path) -> None:
+    original = make_original(tmp_path / "home")
+    vault = reopened(original.home, original)
+    session = unlocked(vault)
+    session._vault = vault
+    group = original.recovery_key.split("-")[1]
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.switch_screen(RecoveryScreen(original.recovery_key))
+        await until(pilot, lambda: group in words(app))
+        assert leftovers(app, group)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+        await pilot.pause()
+        assert leftovers(app, group) == []
+        await unlock(pilot, app)
+        assert "Did you write the recovery key down?" in words(app)
 
     drive(session, steps)
 
@@ -264,17 +345,17 @@ def test_an_idle_vault_warns_then_locks(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         app.change_settings(app.settings.with_changes(idle_minutes=1))
-        app._last_key = time.monotonic() - 32
+        app.lock.last_key = time.monotonic() - 32
         told: list[str] = []
         with mock.patch.object(app, "notify", lambda text, **_: told.append(text)):
-            app._lock_when_idle()
+            app.lock.look()
         assert [text.split(".")[0] for text in told] == ["The vault locks in 28 s"]
         assert session.is_open
         await pilot.press("tab")
-        app._lock_when_idle()
+        app.lock.look()
         assert session.is_open, "a key keeps it open"
-        app._last_key = time.monotonic() - 61
-        app._lock_when_idle()
+        app.lock.last_key = time.monotonic() - 61
+        app.lock.look()
         await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
         assert not session.is_open
 

@@ -33,8 +33,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
 
 @pytest.fixture
 def vault(original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "user").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
     return original.copy(tmp_path / "home")
 
 
@@ -53,7 +53,7 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     shutil.rmtree(SHOWN, ignore_errors=True)
     SHOWN.mkdir()
-    monkeypatch.chdir(SHOWN)
+    monkeypatch.setenv("HOME", str(SHOWN))
     yield SHOWN
     shutil.rmtree(SHOWN)
 
@@ -92,7 +92,7 @@ def test_choosing_an_adapter_a_target_and_a_base(
         screen = await at_export(pilot, app, "ward-notes")
         assert "Not in this version: nf4, GGUF" in words(app)
         assert "Merge into" not in words(app), "a peft folder holds no base"
-        assert str(tmp_path / "here" / "ward-notes-peft") == _folder(screen)
+        assert _folder(screen) == "~/qlora-exports/ward-notes-peft"
         await pilot.press("tab", "down", "enter")
         await until(pilot, lambda: _folder(screen).endswith("ward-notes-safetensors"))
         await until(pilot, lambda: "Merge into" in words(app))
@@ -111,11 +111,15 @@ def test_choosing_an_adapter_a_target_and_a_base(
     (told,) = acted.told
     assert told["adapter"] == vault.catalogue.get("adapter", "ward-notes").object_id
     assert (told["target"], told["base"]) == ("safetensors", "original")
-    assert verify_folder(tmp_path / "here" / "ward-notes-safetensors") == []
+    assert verify_folder(tmp_path / "user/qlora-exports/ward-notes-safetensors") == []
 
 
-def test_the_folder_is_looked_for_in_a_dialog(vault: Vault, tmp_path: Path) -> None:
-    (tmp_path / "here" / "outbox").mkdir()
+def test_the_folder_is_looked_for_in_a_dialog_and_remembered(
+    vault: Vault, acted: ActedExport, tmp_path: Path
+) -> None:
+    outbox = tmp_path / "user" / "outbox"
+    outbox.mkdir()
+    acted.go.set()
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         screen = await at_export(pilot, app)
@@ -126,8 +130,12 @@ def test_the_folder_is_looked_for_in_a_dialog(vault: Vault, tmp_path: Path) -> N
         await until(pilot, lambda: "outbox" in words(app).split("Choose this folder")[0])
         app.screen.query_one("#select", Button).press()
         await until(pilot, lambda: app.screen is screen)
-        assert _folder(screen) == str(tmp_path / "here" / "outbox" / "ward-notes-peft")
+        assert _folder(screen) == str(outbox / "ward-notes-peft")
         await until(pilot, lambda: "✓ It needs" in words(app))
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: "✓ Every file has" in words(app))
+        screen.query_one(ExportPane).ask_again()
+        await until(pilot, lambda: _folder(screen) == "~/outbox/ward-notes-peft-2")
 
     drive(Session(vault.home, vault=vault), steps)
 
@@ -174,12 +182,12 @@ def test_refusals_come_with_their_reason_and_before_anything_is_written(
 def test_leaving_asks_first_and_a_stop_leaves_nothing(
     vault: Vault, acted: ActedExport, tmp_path: Path
 ) -> None:
-    here = tmp_path / "here"
+    user = tmp_path / "user"
 
     async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
         screen = await at_export(pilot, app)
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: list(here.iterdir()))
+        await until(pilot, lambda: list(user.rglob("model.safetensors")))
         assert "25%" in words(app)
         assert screen.query_one(OptionList).disabled
         await pilot.press("escape")
@@ -194,7 +202,7 @@ def test_leaving_asks_first_and_a_stop_leaves_nothing(
         assert app.screen is screen
 
     drive(Session(vault.home, vault=vault), steps)
-    assert list(here.iterdir()) == []
+    assert list(user.iterdir()) == []
 
 
 def test_a_failed_export_and_a_failed_check_are_told(

@@ -18,9 +18,14 @@ from workbench.airgap.lockdown import LAYERS, Layer, Protection
 from workbench.runs.drafts import Draft, keep_draft
 from workbench.runs.state import RunState
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.modals.air_gap import AirGapModal
+from workbench.tui.modals.expert import ExpertModal
+from workbench.tui.modals.page import HelpModal
+from workbench.tui.modals.pickers import FolderModal
 from workbench.tui.overview import Overview, next_step, progress_line, run_counts
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.session import Session, Tour
+from workbench.tui.widgets.plain import Plain
 
 
 @pytest.fixture
@@ -75,6 +80,27 @@ def test_what_changes_meanwhile_is_shown(session: Session) -> None:
 
         stop(session.home, run.name, grace_seconds=2, term_seconds=2)
         await until(pilot, lambda: "Nothing runs." in words(app))
+
+    drive(session, steps)
+
+
+def test_f1_in_a_dialog_explains_the_screen_below_and_comes_back(session: Session) -> None:
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await pilot.press("g")
+        dialogs = [AirGapModal, FolderModal, ExpertModal]
+        titles = ["Home", "Home", "Every setting"]
+        others = [None, FolderModal(session.home), ExpertModal({}, lambda _: None)]
+        for kind, title, other in zip(dialogs, titles, others, strict=True):
+            if other is not None:
+                app.push_screen(other)
+            await until(pilot, lambda kind=kind: isinstance(app.screen, kind))  # type: ignore[misc]
+            dialog = app.screen
+            await pilot.press("f1")
+            await until(pilot, lambda: isinstance(app.screen, HelpModal))
+            assert title in str(app.screen.query_one(".dialog-title", Plain).visual)
+            await pilot.press("escape")
+            assert app.screen is dialog
+            await pilot.press("escape")
 
     drive(session, steps)
 

@@ -10,7 +10,7 @@ from tests.fixtures.hostile import ALL, FEW, faults, many
 from tests.fixtures.terminals import terminal
 from workbench.text import printable
 
-SIZE = (170, 60)
+SIZE = (170, 40)
 
 
 def feed(count: int, seed: int, seconds: float) -> bytes:

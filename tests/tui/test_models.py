@@ -17,7 +17,7 @@ from tests.fixtures.vaults import Original, make_original
 from tests.tui.test_wizard_model import MACHINE
 from workbench.models.shelf import add_model, add_starter, list_models
 from workbench.tui.app import WorkbenchApp
-from workbench.tui.modals.folders import FolderModal, nearest_folder
+from workbench.tui.modals.pickers import FolderModal, nearest_folder
 from workbench.tui.modals.questions import ConfirmModal, MessageModal
 from workbench.tui.screens.adding import AddModelScreen
 from workbench.tui.screens.models import ModelsScreen

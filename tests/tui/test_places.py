@@ -22,7 +22,7 @@ from workbench.tui.screens.doctor import DoctorScreen
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.session import Session
 from workbench.tui.widgets.paged_list import PagedList
-from workbench.vault.audit import verify_export
+from workbench.vault.audit_chain import verify_export
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_log_is_exported_to_the_chosen_folder(session: Session, tmp_path: Pa
         await until(pilot, lambda: "The vault was made" in words(app))
         screen = app.screen
         assert isinstance(screen, AuditScreen)
-        with mock.patch("workbench.tui.modals.folders.nearest_folder", return_value=tmp_path):
+        with mock.patch("workbench.tui.modals.pickers.nearest_folder", return_value=tmp_path):
             await pilot.press("x")
             await pilot.pause()
         await pilot.click("#select")

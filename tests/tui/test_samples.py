@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from tests.fixtures.leftovers import leftovers
 from tests.fixtures.run_stories import make_story, story, tell
 from tests.fixtures.runs import make_run, start
 from tests.fixtures.screens import LARGE, SMALL, drive, matches, until, words
@@ -119,6 +120,7 @@ def test_a_sample_is_asked_for_read_and_forgotten_at_the_lock(vault: Vault) -> N
         await until(pilot, lambda: not app.session.is_open and not turns.children)
         assert not screen._shown
         assert not turns.revealed
+        assert leftovers(app, "Which ward") == []
         await pilot.press(*PASSPHRASE, "enter")
         await until(pilot, lambda: app.session.is_open and app.screen is screen)
         await until(pilot, lambda: "sample 2, record 1 of 2" in words(app))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Button, Checkbox, Input, OptionList, Select
+from textual.widgets import Button, Checkbox, Input, OptionList, Select, TabbedContent
 
 from tests.fixtures.data_step import (
     add,
@@ -33,7 +33,6 @@ from workbench.tui.modals.page import HelpModal
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.screens.wizard import data_work
 from workbench.tui.screens.wizard.screen import WizardScreen
-from workbench.tui.widgets.records import RecordView
 from workbench.vault.store import Vault
 
 
@@ -97,11 +96,6 @@ def test_records_are_hidden_until_revealed_and_shown_as_the_model_sees_them(vaul
         await pilot.press("right")
         await pilot.pause()
         matches(app, "wizard-data-records-120x40")
-        app.screen.query_one(RecordView).revealed = True
-        assert isinstance(app.screen, WizardScreen)
-        app.screen.conceal()
-        await pilot.pause()
-        assert "Thea Malone" not in words(app)
         await pilot.press("f6")
         await until(pilot, lambda: "half have up to" in words(app))
         assert "limit 1,024" in words(app)
@@ -161,7 +155,9 @@ def test_columns_are_chosen_by_hand(vault: Vault, tmp_path: Path) -> None:
         matches(app, "wizard-data-unclear-80x24")
         await choose(pilot, app, "kind", "completion")
         assert "choose a column" in words(app)
+        assert says(app, "Still missing: which column holds the question and answer?")
         await choose(pilot, app, "field-0", "frage")
+        assert says(app, "Still missing: which column holds the answer?")
         await choose(pilot, app, "field-1", "leer")
         assert "None of the records looked at can be taken" in words(app)
         assert "30 × the answer is blank" in words(app)
@@ -176,6 +172,35 @@ def test_columns_are_chosen_by_hand(vault: Vault, tmp_path: Path) -> None:
 
     walk(vault, steps)
     assert show_dataset(vault, "fragen")["columns"] == {"prompt": "frage", "completion": "antwort"}
+
+
+def test_a_file_without_a_header_is_noticed_and_read_whole(vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("".join(f"What is to be done on day {n}?,rest\n" for n in range(30)))
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await add(pilot, app, path)
+        assert says(app, "does not look like names of columns")
+        await check(pilot, app)
+        assert says(app, "The first line of bare.csv looks like a record")
+        assert "day 0" not in words(app), "the text of a record is not shown"
+        for view in ("records", "lengths", "options"):
+            await pilot.press("f6")
+            await until(pilot, lambda: app.screen.query_one(TabbedContent).active == view)  # noqa: B023
+            await until(pilot, lambda: app.focused is not None)
+        app.screen.query_one("#header", Checkbox).toggle()
+        await pilot.press("f6")
+        await until(pilot, lambda: says(app, "column_1, column_2"))
+        await until(pilot, lambda: not says(app, "looks like a record"))
+        await choose(pilot, app, "kind", "completion")
+        await choose(pilot, app, "field-0", "column_1")
+        await choose(pilot, app, "field-1", "column_2")
+        assert says(app, "All 30 records can be taken")
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: says(app, "to learn from"))
+
+    walk(vault, steps)
+    assert show_dataset(vault, "bare")["rows"] == 30
 
 
 def test_a_header_alone_is_told_and_offers_nothing_to_reveal(vault: Vault, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from workbench.datasets.importing import import_files
 from workbench.errors import BadInput, DoesNotFit, WorkbenchError
 from workbench.runs.drafts import Draft, keep_draft
 from workbench.tui.app import WorkbenchApp
-from workbench.tui.modals.files import FilesModal
+from workbench.tui.modals.pickers import FilesModal
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.screens.wizard import data_check, data_work

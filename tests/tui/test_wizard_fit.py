@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.app import ComposeResult
@@ -20,7 +22,7 @@ from tests.fixtures.fitting import (
     keep_fit_draft,
     make_fit_vault,
 )
-from tests.fixtures.screens import LARGE, drive, matches, until, words
+from tests.fixtures.screens import LARGE, drive, is_at_work, matches, until, words
 from tests.fixtures.screens import SMALL as SMALL_SCREEN
 from workbench.models.facts import ModelFacts
 from workbench.planning.cards import needs
@@ -35,6 +37,7 @@ from workbench.tui.modals.expert import ExpertModal
 from workbench.tui.modals.explainers.modal import ExplainerModal, TermsModal
 from workbench.tui.modals.explainers.terms import TERMS
 from workbench.tui.modals.questions import MessageModal
+from workbench.tui.screens.wizard import outlook
 from workbench.tui.screens.wizard import screen as wizard
 from workbench.tui.screens.wizard.fit import FitStep
 from workbench.tui.screens.wizard.step import WizardStep
@@ -131,6 +134,35 @@ def test_the_figures_are_the_planners(vault: Vault) -> None:
         assert " ".join(plan.advice[0].split()[:6]) in text
 
     at_fit(vault, steps)
+
+
+def test_locked_under_its_work_it_begins_again_when_the_vault_opens(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_fit_draft(vault)
+    session, locked = Session(vault.home, vault=vault), threading.Event()
+    load_ground = outlook.load_ground
+
+    def slow(*given: Any) -> outlook.Ground:
+        assert locked.wait(20)
+        session.vault  # noqa: B018  raises while the vault is locked
+        return load_ground(*given)
+
+    monkeypatch.setattr(outlook, "load_ground", slow)
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.go("wizard")
+        await until(pilot, lambda: app.screen.query(FitStep))
+        await pilot.press("ctrl+l")
+        locked.set()
+        await until(pilot, lambda: "The vault is locked." in words(app))
+        await until(pilot, lambda: not is_at_work(app))
+        session._vault = vault
+        app.enter()
+        await until(pilot, lambda: "fits, " in words(app))
+        assert "vault is locked" not in words(app)
+
+    drive(session, steps)
 
 
 def test_enter_takes_what_fits_best_and_going_back_shows_it_again(vault: Vault) -> None:
@@ -319,6 +351,9 @@ def test_every_term_opens_and_closes(vault: Vault) -> None:
         assert app.screen.query(FitStep)
         await pilot.press("f5")
         assert isinstance(app.screen, MessageModal)
+        assert "Full fine-tuning does not fit: it" not in words(app)
+        await pilot.press("down", "down", "down")
+        assert "Full fine-tuning does not fit: it" in words(app), "the other ways are below"
 
     at_fit(vault, steps)
 

@@ -27,14 +27,12 @@ from workbench.runs import training
 from workbench.runs.drafts import Draft, keep_draft, load_draft
 from workbench.runs.job import JobFolder
 from workbench.runs.listing import list_runs
+from workbench.tui import hints
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.hints import told
 from workbench.tui.screens.run_panel import RunPanel
-from workbench.tui.screens.wizard.train import (
-    TrainStep,
-    free_name,
-    recipe_of,
-    refusal_words,
-)
+from workbench.tui.screens.wizard.train import TrainStep
+from workbench.tui.screens.wizard.train_work import free_name, recipe_of
 from workbench.tui.session import Session, Tour
 from workbench.vault.sealed import DataKey
 
@@ -271,7 +269,18 @@ def test_names_are_made_free_and_sound() -> None:
 
 def test_refusals_without_words_of_their_own_keep_the_rooms() -> None:
     error = DoesNotFit("It does not fit.", hint="Take another.", code="new")
-    assert refusal_words(error) == "It does not fit. Take another."
+    assert told(error, "train") == "It does not fit. Take another."
+
+
+def test_what_a_refusal_says_names_no_command() -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe_of(None, Draft(settings={"rnak": 8, "epochs": -1}))
+    said = told(caught.value, "train")
+    assert "rnak" in said
+    assert "Step back to Fit" in said
+    for text in (said, *hints._EVERYWHERE.values(), *hints._AT["train"].values()):
+        assert "`" not in text
+        assert "--" not in text
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.datasets.columns import choose_layout
+from workbench.datasets.columns import choose_layout, missing_fields
+from workbench.datasets.headers import looks_like_record
 from workbench.errors import BadInput, UsageError
 
 
@@ -59,3 +60,36 @@ def test_nothing_fits_without_telling_the_headings() -> None:
         choose_layout(["Jane Doe", "1970-01-01"], "auto", {})
     assert caught.value.code == "kind_unknown"
     assert "Jane" not in caught.value.message + caught.value.hint
+
+
+def test_what_is_still_missing_is_named() -> None:
+    headings = ["Task", "Said"]
+    assert missing_fields(headings, "instruction", {}) == ["output"]
+    assert missing_fields(headings, "instruction", {"output": "Said"}) == []
+    assert missing_fields(headings, "completion", {"prompt": "Task"}) == ["completion"]
+    with pytest.raises(BadInput, match="No column is known for: completion"):
+        choose_layout(headings, "auto", {"prompt": "Task"})
+
+
+NOTES = ["The patient reports chest pain.", "A fall from a ladder, no fracture.", "Fever, cough."]
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "alike"),
+    [
+        (["A rash on both arms since May.", "soon"], [[n, "later"] for n in NOTES], True),
+        (["x", "soon"], [[NOTES[0], "soon"], [NOTES[1], "a"], [NOTES[2], "b"]], True),
+        (["7", "x"], [["1", "y"], ["2.5", "z"], ["", "w"]], True),
+        (["note", "urgency"], [[n, "soon"] for n in NOTES], False),
+        (["text", "1"], [[n, "1"] for n in NOTES], False),
+        (["2024", "2025"], [["up", "down"], ["down", "up"], ["up", "up"]], False),
+        (["What brings you to the clinic today?", "id"], [["pain", "a"], ["", "b"], ["cut", "c"]],
+         False),
+        (["", "x"], [["", n] for n in NOTES], False),
+        (["A rash on both arms since May."], [NOTES[:1]], False),
+    ],
+)  # fmt: skip
+def test_a_first_line_that_looks_like_a_record(
+    first: list[str], others: list[list[str]], alike: bool
+) -> None:
+    assert looks_like_record(first, others) is alike

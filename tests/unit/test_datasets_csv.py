@@ -203,3 +203,18 @@ def test_a_record_that_a_block_cuts_never_counts_against_the_one_before(
         whole = read_bytes(tmp_path, data)
         for size in range(1, len(data)):
             assert read_bytes(tmp_path, data, size) == whole, size
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_a_file_without_a_header_loses_no_line(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(b'\xef\xbb\xbfone,"two\nlines"\nthree,four\n')
+    dialect = read_dialect(Source(path), header=False)
+    assert dialect.headings == ("column_1", "column_2")
+    blocks = [
+        parse_block(block, dialect, dialect.headings)
+        for block in csv_blocks(Source(path), dialect, size)
+    ]
+    lines = [line for block in blocks for line in block.lines.tolist()]
+    first = [text for block in blocks for text in block.columns["column_1"].to_pylist()]
+    assert (lines, first) == ([1, 3], ["one", "three"])

@@ -132,3 +132,24 @@ def test_a_sample_comes_from_all_over_a_split(tmp_path: Path) -> None:
     numbers = [record.number for record in sample(vault, "numbers", 10)]
     assert numbers == [50 + 100 * place for place in range(10)]
     assert [record.number for record in sample(vault, "numbers", 5000)] == list(range(1000))
+
+
+def test_a_first_line_that_is_a_record_is_told_and_read_as_one_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "notes.csv"
+    path.write_text("".join(f"What is to be done on day {n}?,rest\n" for n in range(5)))
+    seen = peek([path])
+    assert seen.files[0].doubtful
+    assert not seen.kind
+    assert "--no-header" in (seen.fault.hint if seen.fault else "")
+    mapping = {"prompt": "column_1"}
+    part = peek([path], kind="completion", mapping=mapping, header=False)
+    assert (part.missing, part.files[0].doubtful) == (("completion",), False)
+    mapping["completion"] = "column_2"
+    whole = peek([path], kind="completion", mapping=mapping, header=False)
+    assert (whole.kind, whole.taken) == ("completion", 5)
+    vault = make_original(tmp_path / "home").copy(tmp_path / "c")
+    report = import_files(vault, [path], "n", kind="completion", mapping=mapping, header=False)
+    assert (report.rows, report.doubtful_headers) == (5, [])
+    mapping = {"prompt": "What is to be done on day 0?", "completion": "rest"}
+    report = import_files(vault, [path], "m", kind="completion", mapping=mapping)
+    assert (report.rows, report.doubtful_headers) == (4, ["notes.csv"])

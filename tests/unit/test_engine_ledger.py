@@ -51,7 +51,7 @@ def test_an_owner_can_be_told_later_and_autograd_keeps_what_it_saved() -> None:
         squared = (weight * 2).exp().sum()  # exp keeps its result
         assert ledger.live == 8 * KIB + 512
         ledger.owner = ("workspace", -1)
-        squared.backward()  # type: ignore[no-untyped-call]
+        squared.backward()
         assert weight.grad is not None
         ledger.own("gradients", [weight.grad])
     assert ledger.at_peak["weights", -1] == 4 * KIB

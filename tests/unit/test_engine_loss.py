@@ -77,7 +77,7 @@ def test_an_evaluation_makes_no_gradient_of_a_trained_output_layer(
 def test_no_counted_token_gives_a_loss_of_zero_with_a_gradient() -> None:
     hidden = torch.randn(0, 8, requires_grad=True)
     found = summed_loss(hidden, torch.randn(30, 8), torch.zeros(0, dtype=torch.long))
-    found.backward()  # type: ignore[no-untyped-call]
+    found.backward()
     assert float(found.detach()) == 0.0
 
 
@@ -119,7 +119,7 @@ def _gradient(
     total = 0.0
     for batch in batches:
         loss = passes.summed_loss(batch) / counted
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += float(loss.detach())
     return total, [p.grad.clone() for p in trained if p.grad is not None]
 

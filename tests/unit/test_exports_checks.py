@@ -11,7 +11,12 @@ from tests.fixtures.finished import ADAPTER, HOSTILE, make_finished, put_adapter
 from workbench.errors import BadInput, Refused
 from workbench.exports.contract import PLANNED_TARGETS, TARGETS
 from workbench.exports.loading_code import how_to_load
-from workbench.exports.preflight import suggested_target
+from workbench.exports.preflight import (
+    check_room,
+    check_target,
+    parent_made,
+    suggested_target,
+)
 from workbench.exports.proof import in_words
 from workbench.exports.service import check_export
 
@@ -45,13 +50,37 @@ def test_a_suggested_folder_is_new_and_outside_the_vault(
     for folder in (home, user, hostile):
         folder.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(user))
+    usual = user / "qlora-exports"
+    assert suggested_target(home, "a-peft") == usual / "a-peft"
+    assert not usual.exists(), "a suggestion writes nothing"
+    (usual / "a-peft").mkdir(parents=True)
+    assert suggested_target(home, "a-peft") == usual / "a-peft-2"
+    assert suggested_target(home, "a-peft", used=tmp_path) == tmp_path / "a-peft"
+    for unfit in (home, hostile, tmp_path / "gone"):
+        assert suggested_target(home, "a-peft", used=unfit) == usual / "a-peft-2"
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
-    assert suggested_target(home, "a-peft") == tmp_path / "a-peft"
-    (tmp_path / "a-peft").mkdir()
-    assert suggested_target(home, "a-peft") == tmp_path / "a-peft-2"
-    for unfit in (home, hostile):
-        monkeypatch.chdir(unfit)
-        assert suggested_target(home, "a-peft") == user / "a-peft"
+    assert suggested_target(home, "a-peft") == tmp_path / "a-peft", "never in the vault's home"
+
+
+def test_the_usual_folder_is_made_with_the_first_export_and_goes_with_a_failed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, user = tmp_path / "vault", tmp_path / "user"
+    user.mkdir()
+    monkeypatch.setenv("HOME", str(user))
+    out = user / "qlora-exports" / "a"
+    target = check_target(out, home)
+    assert check_room(target, 1).free > 0
+    with pytest.raises(FileNotFoundError), parent_made(target):
+        (target / "lacking").stat()
+    assert not target.parent.exists()
+    with parent_made(target):
+        target.mkdir()
+        assert target.parent.stat().st_mode & 0o777 == 0o700
+    assert target.is_dir()
+    with pytest.raises(BadInput, match="There is no folder"):
+        check_target(user / "elsewhere" / "a", home)
 
 
 def test_no_target_is_both_planned_and_there() -> None:

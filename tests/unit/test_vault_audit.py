@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from workbench.errors import BadInput, VaultDamaged
-from workbench.vault.audit import AuditLog, create_log, verify_export
-from workbench.vault.audit_chain import AuditCheck
+from workbench.vault.audit import AuditLog, create_log
+from workbench.vault.audit_chain import AuditCheck, verify_export
 
 VAULT = "a" * 32
 

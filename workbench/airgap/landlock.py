@@ -55,7 +55,7 @@ def system_paths() -> LandlockPaths:
     package = Path(__file__).resolve().parent.parent
     system = ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/sys"]
     devices = ["/dev/urandom", "/dev/random", "/run/nvidia-persistenced"]
-    written = ["/proc", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm"]  # noqa: S108
+    written = ["/proc", "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm"]  # noqa: S108  the kernel's
     nvidia = [*sorted(Path("/dev").glob("nvidia*")), Path("/dev/dri")]
     return LandlockPaths(
         read=(package, *(Path(name) for name in (*interpreter, *system, *devices))),

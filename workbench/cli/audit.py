@@ -58,7 +58,7 @@ def _list(options: argparse.Namespace, console: Console) -> None:
 
 
 def _verify(options: argparse.Namespace, console: Console) -> int:
-    from workbench.vault.audit import verify_export
+    from workbench.vault.audit_chain import verify_export
 
     if options.public_key is not None and options.file is None:
         raise UsageError("--public-key goes with --file: the vault knows its own key.")

@@ -46,6 +46,12 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
         help="say which column holds a field, e.g. prompt=question; system= leaves it out",
     )
     bring.add_argument(
+        "--no-header",
+        dest="header",
+        action="store_false",
+        help="the first line of CSV files is a record; columns are column_1, column_2 and so on",
+    )
+    bring.add_argument(
         "--split",
         default="validation=0.05,test=0.05",
         metavar="NAME=SHARE,…",
@@ -130,6 +136,7 @@ def import_document(report: ImportReport) -> dict[str, Any]:
         "duplicates": report.duplicates,
         "splits": dict(report.splits),
         "sensitive": dict(report.sensitive),
+        "doubtful_headers": list(report.doubtful_headers),
         "seconds": round(report.seconds, 3),
     }
 
@@ -143,6 +150,7 @@ def _import(options: argparse.Namespace, console: Console) -> None:
         options.name,
         kind=options.kind,
         mapping=_pairs(options.map, "field=column", empty=True),
+        header=options.header,
         splits=parse_splits(options.split),
         dedupe=options.dedupe,
         redact=options.redact,
@@ -155,6 +163,11 @@ def _import(options: argparse.Namespace, console: Console) -> None:
         f"in {report.seconds:.1f} s; {count(report.duplicates, 'duplicate')} left out, "
         f"{count(report.rejected)} rejected.",
         "splits: " + ", ".join(f"{name} {count(rows)}" for name, rows in report.splits.items()),
+    ]
+    lines += [
+        f"{name}: its first line was taken for names of columns but looks like a record. If it is "
+        "one, remove the dataset and import with --no-header."
+        for name in report.doubtful_headers
     ]
     if report.sensitive:
         found = ", ".join(f"{kind} {count(number)}" for kind, number in report.sensitive.items())

@@ -112,7 +112,7 @@ def run(command: Command) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; leave quietly and keep the interpreter's flush quiet.
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115  open to the end
         return 1
     except OSError as error:
         refusal = told_by_system(error) or _own_fault(error)

@@ -43,6 +43,9 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(name, type=int, metavar="N", help=f"{text}; chosen when not given")
     parser.add_argument(
+        "--explain", action="store_true", help="say why, number by number, and what else would do"
+    )
+    parser.add_argument(
         "--trace",
         action="store_true",
         help="run two steps of the proposal without weights and compare; takes up to a minute",
@@ -122,6 +125,10 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
         recomputed_layers=options.recomputed_layers,
     )
     document = plan.to_json()
+    if options.explain:
+        from workbench.planning.explaining import explain
+
+        document["explanation"] = list(explain(facts, plan, rows))
     lines = _lines(document)
     if options.trace:
         chosen = plan.chosen or plan.candidates[0]
@@ -187,4 +194,6 @@ def _lines(document: dict[str, Any]) -> list[str]:
             ]
         )
     header = ("", "METHOD", "RANK", "CONTEXT", "BATCH", "RECOMPUTED", "MEMORY", "FITS", "TIME")
-    return [*table(rows, header), "", *document.get("advice", [])]
+    explained = document.get("explanation", [])
+    told = [*document.get("advice", []), *([""] if explained else []), *explained]
+    return [*table(rows, header), "", *told]

@@ -58,6 +58,24 @@ def fields_of(kind: str) -> tuple[str, ...]:
     return ("messages", "system") if kind == "chat" else FIELDS[kind]
 
 
+def is_known_heading(name: str) -> bool:
+    """Say whether a column of this name is taken for some field."""
+    plain = _plain(name)
+    return any(plain in names for kind in _SYNONYMS.values() for names in kind.values())
+
+
+def missing_fields(headings: Sequence[str], kind: str, mapping: Mapping[str, str]) -> list[str]:
+    """Return the fields of `kind` that every record needs and for which there is no column.
+
+    Args:
+        headings: The source's columns or keys.
+        kind: One of `KINDS`.
+        mapping: {field: heading} by the user's hand, as in `choose_layout`.
+    """
+    found = _found(kind, headings, mapping)
+    return [field for field in _required(kind) if not found.get(field)]
+
+
 def choose_layout(headings: Sequence[str], kind: str, mapping: Mapping[str, str]) -> Layout:
     """Choose kind and columns for a source with these headings.
 
@@ -92,8 +110,11 @@ def choose_layout(headings: Sequence[str], kind: str, mapping: Mapping[str, str]
     if len(headings) == 1 and "text" in kinds and not mapping:
         return Layout("text", {"text": headings[0]})
     wanted = "; ".join(f"{k}: {', '.join(_required(k))}" for k in kinds)
+    missing = missing_fields(headings, kinds[0], mapping) if len(kinds) == 1 else []
     raise BadInput(
-        f"None of the file's {len(headings)} columns fit what was asked for.",
+        f"No column is known for: {', '.join(missing)}."
+        if missing
+        else f"None of the file's {len(headings)} columns fit what was asked for.",
         hint=f"Say which column is which: --as KIND --map FIELD=COLUMN. Fields by kind: {wanted}.",
         code="kind_unknown",
     )
@@ -122,8 +143,14 @@ def _plain(heading: str) -> str:
 
 def _match(kind: str, headings: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str] | None:
     """Return {field: heading} for `kind`, or None where a required field has no column."""
-    if any(not heading and field not in OPTIONAL[kind] for field, heading in mapping.items()):
+    columns = _found(kind, headings, mapping)
+    if any(not columns.get(field) for field in _required(kind)):
         return None
+    return {field: columns[field] for field in fields_of(kind) if columns.get(field)}
+
+
+def _found(kind: str, headings: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return {field: heading} of those mapped by hand and those that are detected."""
     columns = dict(mapping)
     plain: dict[str, str] = {}
     for heading in headings:
@@ -135,6 +162,4 @@ def _match(kind: str, headings: Sequence[str], mapping: Mapping[str, str]) -> di
         found = next((plain[s] for s in _SYNONYMS[kind][field] if s in plain), None)
         if found is not None and found not in columns.values():
             columns[field] = found
-        elif field not in OPTIONAL[kind]:
-            return None
-    return {field: columns[field] for field in fields_of(kind) if columns.get(field)}
+    return columns

@@ -17,20 +17,31 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from workbench.datasets.csv_records import Cut, Positions, cut_records
+from workbench.datasets.headers import looks_like_record
 from workbench.datasets.rejects import Reason
 from workbench.datasets.source import BLOCK_BYTES, RECORD_BYTES, Source
 from workbench.errors import BadInput
 
 _DELIMITERS = ",;\t|"
 _HEAD_BYTES = 1 << 20
+_COMPARED = 50  # records with the header
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file's fields are separated, and what its header calls them."""
+    """How a file's fields are separated, and what its columns are called.
+
+    Attributes:
+        delimiter: One character.
+        headings: From the first record, or `column_1` and so on where the file has no header.
+        header: Whether the first record names the columns and is none itself.
+        doubtful: Whether it was taken for names but looks like a record.
+    """
 
     delimiter: str
     headings: tuple[str, ...]
+    header: bool = True
+    doubtful: bool = False
 
 
 @dataclass
@@ -61,8 +72,12 @@ class CsvBlock:
     overlong: tuple[int, ...] = ()  # physical lines of records beyond the budget
 
 
-def read_dialect(source: Source) -> Dialect:
-    """Look at the header.
+def read_dialect(source: Source, *, header: bool = True) -> Dialect:
+    """Look at the beginning.
+
+    Args:
+        source: The file.
+        header: Whether its first record names the columns.
 
     Raises:
         BadInput: The file is empty, or its first record is no header.
@@ -81,23 +96,37 @@ def read_dialect(source: Source) -> Dialect:
         hint="The first line has to name the columns.",
         code="bad_header",
     )
-    if 0 in cut.refused:
+    fields = _fields(cut, 0, delimiter)
+    if not fields:
         raise bad
-    text = head[cut.starts[0] : cut.ends[0]].decode("utf-8")
-    try:
-        fields = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (csv.Error, StopIteration):
-        raise bad from None
+    if not header:
+        named = tuple(f"column_{place}" for place in range(1, len(fields) + 1))
+        return Dialect(delimiter, named, header=False)
+    others = [
+        _fields(cut, place, delimiter) for place in range(1, min(len(cut.starts), _COMPARED + 1))
+    ]
     headings: list[str] = []
     for place, field in enumerate(fields, 1):
         name = field.strip() or f"column {place}"
         headings.append(name if name not in headings else f"{name} {place}")
-    return Dialect(delimiter, tuple(headings))
+    return Dialect(delimiter, tuple(headings), doubtful=looks_like_record(fields, others))
+
+
+def _fields(cut: Cut, place: int, delimiter: str) -> list[str]:
+    """Return a record's fields; none where it cannot be read."""
+    if place in cut.refused:
+        return []
+    text = bytes(cut.data[cut.starts[place] : cut.ends[place]]).decode("utf-8")
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        return next(reader)
+    except (csv.Error, StopIteration):
+        return []
 
 
 def csv_blocks(source: Source, dialect: Dialect, size: int = BLOCK_BYTES) -> Iterator[CsvBlock]:
-    """Yield the file's records, its header left out; at most one record's budget is carried."""
-    carried, line, header, skipping = b"", 1, True, False
+    """Yield the file's records, a header left out; at most one record's budget is carried."""
+    carried, line, header, skipping = b"", 1, dialect.header, False
     overlong: list[int] = []
     for block in _with_end(source, size):
         final = block is None

@@ -33,7 +33,7 @@ class Fingerprinter:
             # One call: a chain of || makes, and copies, a longer text at each step.
             parts = ", ".join(f"strlen({field}), ':', {field}" for field in FIELDS[kind])
             content = f"concat({parts})"
-        # Column names come from FIELDS alone.
+        # Column names come from FIELDS alone, so nothing from outside gets into the query.
         self._query = (
             "SELECT (d >> 64)::UBIGINT AS high, (d & 18446744073709551615)::UBIGINT AS low "  # noqa: S608
             f"FROM (SELECT md5_number({content}) AS d FROM batch)"

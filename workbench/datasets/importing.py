@@ -71,6 +71,8 @@ class ImportReport:
         columns: {field: heading} that was chosen for the first file.
         root: Names this version of the data (hexadecimal).
         bytes: Size of the sealed file.
+        doubtful_headers: Files whose first line was taken for names of columns but looks like a
+            record.
     """
 
     dataset: str
@@ -87,6 +89,7 @@ class ImportReport:
     columns: dict[str, str]
     root: str
     bytes: int
+    doubtful_headers: list[str]
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def import_files(
     *,
     kind: str = "auto",
     mapping: Mapping[str, str] | None = None,
+    header: bool = True,
     splits: Mapping[str, float] = DEFAULT_SPLITS,
     dedupe: str = "exact",
     redact: str = "none",
@@ -121,6 +125,8 @@ def import_files(
         name: The new dataset's name.
         kind: "auto", or one of `workbench.datasets.records.KINDS`.
         mapping: {field: heading}; other fields are detected.
+        header: Whether the first line of a CSV file names its columns; without one they are
+            called `column_1` and so on.
         splits: Share of each split that is held out; the rest is `train`.
         dedupe: "exact" leaves out records equal to an earlier one; "off" keeps them.
         redact: "mask" replaces likely identifiers, as in `[EMAIL]`, before anything is kept.
@@ -145,7 +151,7 @@ def import_files(
                 hint="Choose another name, or remove the old one first.",
                 code="name_taken",
             )
-        opened = [open_source(Source(path)) for path in files]
+        opened = [open_source(Source(path), header=header) for path in files]
         layouts = choose_layouts(opened, kind, mapping or {})
         _check_room(vault.datasets_folder, sum(item.source.size for item in opened))
         return _import(vault, request, opened, layouts, began, progress)
@@ -277,6 +283,7 @@ def _import(
         columns=layouts[0].columns,
         root=root,
         bytes=path.stat().st_size,
+        doubtful_headers=[item.source.path.name for item in opened if item.doubtful],
     )
 
 

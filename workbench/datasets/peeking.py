@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workbench.datasets.columns import Layout
+from workbench.datasets.columns import Layout, missing_fields
 from workbench.datasets.fingerprints import Fingerprinter, SeenFingerprints
 from workbench.datasets.preparing import (
     Opened,
@@ -41,12 +41,14 @@ class PeekedFile:
         bytes: Its size.
         headings: Its columns, or the keys of its first records.
         columns: {field: heading} that would be read; empty where nothing fits.
+        doubtful: Whether the headings look like a record: the file may have no header.
     """
 
     name: str
     bytes: int
     headings: tuple[str, ...]
     columns: dict[str, str]
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Peek:
         kind: What they would be read as; empty where no kind fits, and then `fault` says why and
             nothing below is filled.
         fault: Why the columns do not fit, or None.
+        missing: The fields of the kind asked for that no column feeds, where that is why.
         records: The first records that would be taken.
         looked: How many records were looked at, taken or not.
         taken: How many of them would be taken.
@@ -71,6 +74,7 @@ class Peek:
     files: tuple[PeekedFile, ...]
     kind: str = ""
     fault: BadInput | UsageError | None = None
+    missing: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
     looked: int = 0
     taken: int = 0
@@ -96,6 +100,7 @@ def peek(
     *,
     kind: str = "auto",
     mapping: Mapping[str, str] | None = None,
+    header: bool = True,
     redact: str = "none",
     count: int = 5,
 ) -> Peek:
@@ -105,6 +110,7 @@ def peek(
         files: In the order of the import.
         kind: "auto", or one of `workbench.datasets.records.KINDS`.
         mapping: {field: heading}; other fields are detected.
+        header: Whether the first line of a CSV file names its columns.
         redact: "mask" shows the records as they are after masking.
         count: How many records to return.
 
@@ -115,11 +121,15 @@ def peek(
     """
     if not files:
         raise UsageError("No file was named.", code="no_files")
-    opened = [open_source(Source(path)) for path in files]
+    opened = [open_source(Source(path), header=header) for path in files]
     try:
         layouts = choose_layouts(opened, kind, mapping or {})
     except (BadInput, UsageError) as error:
-        return Peek(tuple(_seen(item, {}) for item in opened), fault=error)
+        missing: list[str] = []
+        if error.code == "kind_unknown" and kind != "auto":
+            missing = missing_fields(opened[0].headings, kind, mapping or {})
+        seen = tuple(_seen(item, {}) for item in opened)
+        return Peek(seen, fault=error, missing=tuple(missing))
     look = _Look(layouts[0].kind, count)
     with contextlib.closing(Fingerprinter(layouts[0].kind)) as fingerprinter:
         for place, (item, layout) in enumerate(zip(opened, layouts, strict=True)):
@@ -138,7 +148,9 @@ def look_at(path: Path) -> PeekedFile:
 
 
 def _seen(item: Opened, columns: dict[str, str]) -> PeekedFile:
-    return PeekedFile(item.source.path.name, item.source.size, item.headings, columns)
+    return PeekedFile(
+        item.source.path.name, item.source.size, item.headings, columns, item.doubtful
+    )
 
 
 class _Look:

@@ -41,6 +41,11 @@ class Opened:
     headings: tuple[str, ...]
     dialect: Dialect | None
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the first line was taken for names of columns but looks like a record."""
+        return self.dialect is not None and self.dialect.doubtful
+
     def blocks(self, size: int = BLOCK_BYTES) -> Generator[CsvBlock | JsonBlock, None, None]:
         """Read the file, about `size` bytes at a time."""
         if self.dialect is None:
@@ -70,15 +75,15 @@ class Prepared:
     hits: list[tuple[int, str]]
 
 
-def open_source(source: Source) -> Opened:
-    """Recognise a file by its suffix.
+def open_source(source: Source, *, header: bool = True) -> Opened:
+    """Recognise a file by its suffix; `header` says whether a CSV file's first line is one.
 
     Raises:
         BadInput: The form is unknown, or the file has no usable beginning.
     """
     suffix = source.path.suffix.lower()
     if suffix in CSV_SUFFIXES:
-        dialect = read_dialect(source)
+        dialect = read_dialect(source, header=header)
         return Opened(source, dialect.headings, dialect)
     if suffix in JSON_SUFFIXES:
         return Opened(source, read_keys(source), None)
@@ -97,7 +102,12 @@ def choose_layouts(opened: Sequence[Opened], kind: str, mapping: Mapping[str, st
         UsageError: Unknown kind, field or heading.
         BadInput: Nothing fits, or a file does not fit the first one (code `mixed_kinds`).
     """
-    layouts = [choose_layout(opened[0].headings, kind, mapping)]
+    try:
+        layouts = [choose_layout(opened[0].headings, kind, mapping)]
+    except BadInput as error:
+        if opened[0].doubtful:
+            error.hint += " Its first line looks like a record: --no-header reads it as one."
+        raise
     for item in opened[1:]:
         try:
             layouts.append(choose_layout(item.headings, layouts[0].kind, mapping))

@@ -16,7 +16,7 @@ def be_deterministic() -> None:
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory would find uses of it before it is written; it costs time each step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch types it nowhere
     torch.backends.cudnn.benchmark = False
 
 

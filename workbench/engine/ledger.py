@@ -28,7 +28,7 @@ Owner = tuple[str, int]
 NO_LAYER = -1
 
 
-class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Ledger(TorchDispatchMode):
     """Counts live bytes while it is entered; what was born before is told by `own`.
 
     Attributes:

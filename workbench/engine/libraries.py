@@ -18,7 +18,7 @@ def import_libraries() -> None:
     compiler = torch.compile
     torch.compile = _as_written  # type: ignore[assignment]
     try:
-        import bitsandbytes  # noqa: F401
+        import bitsandbytes  # noqa: F401  to be loaded under this torch.compile
     finally:
         torch.compile = compiler
 

@@ -59,7 +59,7 @@ def compute_dtype(device: torch.device) -> torch.dtype:
         # Cards before Ampere emulate it, slowly; the planner counts float32 for them too.
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float32
-    mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    mkldnn = torch.backends.mkldnn.is_available()
     fast = mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 
@@ -150,7 +150,8 @@ def load_base(
 
 def decoder_layers(model: Any) -> nn.ModuleList:
     """Return the decoder layers of a causal language model, wrapped by peft or not."""
-    return inner(model).model.layers  # type: ignore[no-any-return]
+    layers: nn.ModuleList = inner(model).model.layers
+    return layers
 
 
 def inner(model: Any) -> Any:

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -125,7 +126,7 @@ class _Point:
         """Go forward and backward once."""
         self._updater.forget()
         loss = self._passes.summed_loss(self._batch) / len(self._batch.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         _wait(self._passes.device)
 
     def _update(self) -> None:
@@ -255,7 +256,7 @@ def _figures(device: torch.device, compute: torch.dtype) -> dict[str, float]:
     for name, dtype in dtypes.items():
         if dtype == torch.float32 or compute == torch.bfloat16:
             a, b = (torch.ones(side, side, dtype=dtype, device=device) for _ in range(2))
-            figures[name] = 2 * side**3 / _fastest(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
+            figures[name] = 2 * side**3 / _fastest(partial(torch.matmul, a, b), device)
     count = (64 if device.type == "cpu" else 1024) << 20
     source = torch.ones(count, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)

@@ -163,7 +163,7 @@ class _Rehearsal:
             layer._gradient_checkpointing_func = partial(self._recomputed, again, number)  # type: ignore[assignment]
         causal.model.register_forward_hook(lambda *_: self._enter("loss"))
         for parameter in self._updater.parameters:
-            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+            parameter.register_post_accumulate_grad_hook(
                 lambda grown: self._ledger.own("gradients", (grown.grad,))
             )
 
@@ -204,7 +204,7 @@ class _Rehearsal:
                 updater.forget()
                 loss = self._passes.summed_loss(batch) / len(batch.targets)
                 self._enter("backward")
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 del loss
                 self._enter("update")
                 norm = updater.gradient_norm()

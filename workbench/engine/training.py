@@ -85,7 +85,7 @@ class Progress:
 class Reports(Protocol):
     """Where events go: the run's `EventWriter`."""
 
-    def write(self, type: str, **values: Any) -> Any:  # noqa: A002  the wire's own name
+    def write(self, type: str, **values: Any) -> Any:
         """Append one event."""
 
 
@@ -260,7 +260,7 @@ class Training:
                     self._steering.check()
                 batch = self._course.batch(rows[start : start + size])
                 loss = self._passes.summed_loss(batch) / counted
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 total += loss.detach()
         except BaseException:
             # What dropout drew belongs to a step that never was: a pause saves the state after
@@ -274,7 +274,7 @@ class Training:
         self._passes.model.train()
         batch = self._course.batch(self._course.longest_rows(self.progress.micro_batch))
         loss = self._passes.summed_loss(batch) / max(1, len(batch.targets))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     def _hardest_evaluation(self) -> None:
         longest = max(self._course.validation, key=len)

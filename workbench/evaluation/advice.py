@@ -118,9 +118,8 @@ def advise(facts: Facts) -> list[Advice]:
 
 def _diverged(facts: Facts) -> Advice | None:
     skipped = facts.steps and facts.skipped_steps > _SKIPPED * facts.steps
-    rose = _known(facts.loss_first, facts.loss_last) and (
-        facts.loss_last > _ROSE * facts.loss_first  # type: ignore[operator]
-    )
+    first, last = facts.loss_first, facts.loss_last
+    rose = first is not None and last is not None and _known(first, last) and last > _ROSE * first
     if not (skipped or rose or not math.isfinite(facts.adapter_loss)):
         return None
     if rose:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,14 @@ class Room:
     free: int
 
 
+def exports_folder() -> Path:
+    """Return where exports go that nobody named a folder for; the first of them makes it."""
+    try:
+        return Path.home() / "qlora-exports"
+    except RuntimeError:  # this user has none
+        return _here() / "qlora-exports"
+
+
 def check_target(out: Path, home: Path) -> Path:
     """Return the absolute path of the folder that will be published at `out`.
 
@@ -36,8 +46,6 @@ def check_target(out: Path, home: Path) -> Path:
     target = parent / out.name
     if not out.name or out.name in (".", ".."):
         raise BadInput("An export needs a folder of its own.", hint="Name it with --out.")
-    if not parent.is_dir():
-        raise BadInput(f"There is no folder {parent}.", hint="Create it, or choose another --out.")
     inside = home.resolve()
     if target == inside or inside in target.parents:
         raise Refused(
@@ -45,17 +53,42 @@ def check_target(out: Path, home: Path) -> Path:
             hint="Choose an --out folder elsewhere.",
             code="inside_home",
         )
+    standing = _standing(parent)
+    if not standing.is_dir():
+        raise BadInput(f"There is no folder {parent}.", hint="Create it, or choose another --out.")
     if target.is_symlink() or (target.exists() and not _is_empty_folder(target)):
         raise BadInput(
             f"{target} exists already; nothing was written.",
             hint="Choose a new folder, or remove that one first.",
             code="out_exists",
         )
-    if not os.access(parent, os.W_OK | os.X_OK):
+    if not os.access(standing, os.W_OK | os.X_OK):
         raise Refused(
-            f"{parent} cannot be written to.", hint="Choose another --out.", code="not_writable"
+            f"{standing} cannot be written to.", hint="Choose another --out.", code="not_writable"
         )
     return target
+
+
+def _standing(parent: Path) -> Path:
+    """Return the folder that is there before an export: the one for exports is made by it."""
+    if os.path.lexists(parent) or parent != exports_folder().resolve():
+        return parent
+    return parent.parent
+
+
+@contextlib.contextmanager
+def parent_made(target: Path) -> Iterator[None]:
+    """Have the parent of a checked target for the block; if that fails, none is left behind."""
+    lacking = not target.parent.exists()
+    if lacking:
+        target.parent.mkdir(mode=0o700)
+    try:
+        yield
+    except BaseException:
+        if lacking:
+            with contextlib.suppress(OSError):  # something else was put into it
+                target.parent.rmdir()
+        raise
 
 
 def check_room(target: Path, weight_bytes: int) -> Room:
@@ -65,7 +98,7 @@ def check_room(target: Path, weight_bytes: int) -> Room:
         DoesNotFit: it does not (code `disk`).
     """
     needed = weight_bytes + _MARGIN_BYTES
-    free = shutil.disk_usage(target.parent).free
+    free = shutil.disk_usage(_standing(target.parent)).free
     if free < needed:
         raise DoesNotFit(
             f"The export needs {size(needed)} and {size(free)} are free; nothing was written.",
@@ -75,12 +108,18 @@ def check_room(target: Path, weight_bytes: int) -> Room:
     return Room(target, needed, free)
 
 
-def suggested_target(home: Path, name: str) -> Path:
+def suggested_target(home: Path, name: str, *, used: Path | None = None) -> Path:
     """Return a folder that an export could go to: new, writable, outside the vault's home.
 
-    Beside where the workbench was started if that will do, or else in the user's home folder.
+    Args:
+        home: The vault's.
+        name: What the folder is called; a number follows where that is taken.
+        used: Where the last export went, to go beside it. Otherwise, and where that will not do,
+            it is `exports_folder`, or the folder in which the workbench was started.
     """
-    for parent in (_here(), Path.home()):
+    for parent in (used, exports_folder(), _here()):
+        if parent is None:
+            continue
         for number in range(1, _MOST_NAMES):
             out = parent / (name if number == 1 else f"{name}-{number}")
             if printable(str(out)) != str(out):
@@ -91,7 +130,7 @@ def suggested_target(home: Path, name: str) -> Path:
                 return check_target(out, home)
             except (BadInput, Refused):
                 break
-    return Path.home() / name
+    return exports_folder() / name
 
 
 def _here() -> Path:

@@ -19,7 +19,7 @@ from workbench.adapters.bases import base_of
 from workbench.adapters.short_jobs import JobOutcome, ShortJob, awaited_job
 from workbench.errors import BadInput, NotFound, Refused
 from workbench.exports.contract import ExportRequest
-from workbench.exports.preflight import Room, check_room, check_target
+from workbench.exports.preflight import Room, check_room, check_target, parent_made
 from workbench.exports.provenance import Description, describe
 from workbench.exports.signing import sign_folder
 from workbench.runs.training import dataset_part, model_part, weights_paths
@@ -85,7 +85,8 @@ def export_adapter(
 
     Args:
         target: `peft` or `safetensors`.
-        out: A folder that does not exist yet, or is empty; its parent exists.
+        out: A folder that does not exist yet, or is empty; its parent exists, unless that is the
+            default one for exports.
         base: For a merge: into the weights as trained (`exact`) or the 16-bit `original` ones.
 
     Raises:
@@ -102,7 +103,7 @@ def export_adapter(
     # next unlock finds and sweeps it should this process be killed.
     with contextlib.ExitStack() as run:
         try:
-            with durable.staged_folder(place) as stage:
+            with parent_made(place), durable.staged_folder(place) as stage:
                 job = _job(vault, request, entry, model, stage)
                 outcome = run.enter_context(awaited_job(vault, job, progress))
                 if progress is not None:

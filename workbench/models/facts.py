@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from workbench.errors import BadInput
 
@@ -76,10 +77,11 @@ class ModelFacts:
             BadInput: A field is missing, unknown or not of its kind.
         """
         try:
-            fields = dict(plain)
+            # Of whatever kind: what does not fit is a TypeError below.
+            fields: dict[str, Any] = dict(plain)
             listed = fields.pop("linears")
-            linears = tuple(LinearShape(**linear) for linear in listed)  # type: ignore[union-attr, arg-type]
-            return cls(linears=linears, **fields)  # type: ignore[arg-type]
+            linears = tuple(LinearShape(**linear) for linear in listed)
+            return cls(linears=linears, **fields)
         except (KeyError, TypeError) as error:
             raise BadInput("The stored facts of a model are incomplete.") from error
 

@@ -39,12 +39,17 @@ _RECORDS_IN_ROW = 4
 
 @dataclass(frozen=True)
 class Plan:
-    """Candidates, the index of the best that fits (None: nothing fits), and why."""
+    """Candidates, the index of the best that fits (None: nothing fits), and why.
+
+    Attributes:
+        recipe: What was asked for, before the choice settled it.
+    """
 
     candidates: tuple[Candidate, ...]
     choice: int | None
     notes: tuple[Advice, ...]
     budget: Budget
+    recipe: Recipe
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -122,7 +127,7 @@ def make_plan(
         plain_has_room=plain_has_room,
         dataset=dataset,
     )
-    return Plan(candidates, choice, notes, budget)
+    return Plan(candidates, choice, notes, budget, recipe)
 
 
 def settled(recipe: Recipe, candidate: Candidate) -> Recipe:

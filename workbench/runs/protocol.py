@@ -215,7 +215,7 @@ class EventWriter:
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._sequence, self._torn = _last_sequence(self._descriptor)
 
-    def write(self, type: str, **fields: object) -> Event:  # noqa: A002  the wire's own name
+    def write(self, type: str, **fields: object) -> Event:
         """Append one event and return it.
 
         Raises:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from importlib import import_module
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import App
@@ -16,10 +15,11 @@ from textual.reactive import reactive
 from workbench.airgap.lockdown import current_protection
 from workbench.runs.state import RunState
 from workbench.text import printable
-from workbench.tui import themes
+from workbench.tui import themes, work
 from workbench.tui.colours import Styled
 from workbench.tui.leaving import AWAITED, on_leaving, what_failed
-from workbench.tui.navigation import BY_NAME
+from workbench.tui.locking import Lock
+from workbench.tui.navigation import open_place
 from workbench.tui.palette import WorkbenchCommands
 from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
@@ -27,11 +27,9 @@ from workbench.tui.session import Locked, Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
 from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
-from workbench.tui.work import WorkFailed
 
-_IDLE_CHECK_SECONDS = 5.0
-_WARNED_SECONDS = 30.0
 _SECOND_CTRL_C_SECONDS = 3.0
+_TOLD = 500  # characters told in passing
 
 
 class WorkbenchApp(App[int]):
@@ -42,6 +40,7 @@ class WorkbenchApp(App[int]):
         live: The trainings among them that have not ended.
         protection: What the lock-down of this process achieved; None where it never ran.
         grown: How often the library grew while the app was open.
+        lock: Turns the key of the vault.
         failure: `Type at module:line` of what crashed the app; empty while nothing did.
     """
 
@@ -86,7 +85,7 @@ class WorkbenchApp(App[int]):
         self.protection = current_protection()
         self.failure = ""
         self._watcher = RunWatcher(session)
-        self._last_key = time.monotonic()
+        self.lock = Lock(self)
         self._last_interrupt = 0.0
         for theme in themes.ALL:
             self.register_theme(theme)
@@ -103,23 +102,28 @@ class WorkbenchApp(App[int]):
             self.show_door()
         if self._warning:
             self.notify(self._warning, severity="warning", timeout=10)
-        self.set_interval(_IDLE_CHECK_SECONDS, self._lock_when_idle)
+        self.lock.start()
         self._watcher.start(self)
 
     def show_door(self) -> None:
         """Ask for the passphrase, or welcome a person who has no vault yet."""
         from workbench.tui.screens.door import UnlockScreen, WelcomeScreen
 
-        self.push_screen(UnlockScreen() if self.session.is_made else WelcomeScreen())
+        if not any(isinstance(each, UnlockScreen) for each in self.screen_stack):
+            self.push_screen(UnlockScreen() if self.session.is_made else WelcomeScreen())
+        # Locked again before the door was left: what it asked besides is closed.
+        while not isinstance(self.screen, UnlockScreen | WelcomeScreen):
+            self.pop_screen()
 
     def enter(self) -> None:
         """Go on from the door: to what was open before, or to Home."""
-        self._last_key = time.monotonic()
+        self.lock.note_key()
         self.settings = read_settings(self.session.home)
         self._apply(self.settings)
         self.pop_screen()
         if len(self.screen_stack) == 1:  # Textual's own
             self.push_screen(open_place("home"))
+        work.take_up_reading()
 
     def go(self, name: str, screen: WorkbenchScreen | None = None) -> None:
         """Go to a place: everything above Home is closed first.
@@ -150,12 +154,11 @@ class WorkbenchApp(App[int]):
         return self.session.is_open and not held
 
     def action_help_here(self) -> None:
-        """Explain the screen on top."""
-        from workbench.tui.modals.page import HelpModal
+        """Explain the screen on top; of a dialog, itself or the screen that it stands on."""
+        from workbench.tui.modals.page import help_on
 
-        screen = self.screen
-        if isinstance(screen, WorkbenchScreen):
-            self.push_screen(HelpModal.of_screen(screen, screen.heading, screen.help_page))
+        if help_page := help_on(self.screen_stack):
+            self.push_screen(help_page)
 
     def action_places(self) -> None:
         """List the places; only inside an open vault."""
@@ -194,31 +197,16 @@ class WorkbenchApp(App[int]):
 
     def action_lock(self) -> None:
         """Take the keys away from the screens; what trains goes on."""
-        if self.session.is_open:
-            self.session.lock()
-            for screen in self.screen_stack:
-                # Below the door nothing stays revealed for whoever unlocks next.
-                if isinstance(screen, WorkbenchScreen):
-                    screen.conceal()
-            self.show_door()
-
-    def _lock_when_idle(self) -> None:
-        if not self.settings.idle_minutes or self.session.tour or not self.session.is_open:
-            return
-        left = 60 * self.settings.idle_minutes - (time.monotonic() - self._last_key)
-        if left <= 0:
-            self.action_lock()
-        elif _WARNED_SECONDS - _IDLE_CHECK_SECONDS < left <= _WARNED_SECONDS:
-            self.notify(f"The vault locks in {left:.0f} s. Any key keeps it open.", timeout=left)
+        self.lock.turn()
 
     async def on_event(self, event: events.Event) -> None:
         """Note that somebody is there."""
         if isinstance(event, events.InputEvent):
-            self._last_key = time.monotonic()
+            self.lock.note_key()
         await super().on_event(event)
 
-    @on(WorkFailed)
-    def _tell_unkept(self, event: WorkFailed) -> None:
+    @on(work.WorkFailed)
+    def _tell_unkept(self, event: work.WorkFailed) -> None:
         if event.work == "keep-draft" and not isinstance(event.error, Locked):
             said = f"Your choices could not be kept: {event.error.message}"
             self.notify(said, severity="warning")
@@ -293,8 +281,8 @@ class WorkbenchApp(App[int]):
     ) -> None:
         """Tell something in passing, as plain text."""
         super().notify(
-            printable(message), title=printable(title), severity=severity, timeout=timeout,
-            markup=False,
+            printable(message, limit=_TOLD), title=printable(title, limit=_TOLD),
+            severity=severity, timeout=timeout, markup=False,
         )  # fmt: skip
 
     def _fatal_error(self) -> None:
@@ -305,10 +293,3 @@ class WorkbenchApp(App[int]):
     def panic(self, *renderables: object) -> None:
         """Leave without printing what a library made of its own failure."""
         self._fatal_error()
-
-
-def open_place(name: str) -> WorkbenchScreen:
-    """Import and make the screen of a place."""
-    module, _, screen = BY_NAME[name].screen.partition(":")
-    found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
-    return cast(WorkbenchScreen, found())

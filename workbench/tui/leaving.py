@@ -8,7 +8,7 @@ from workbench.airgap.leaks import describe
 from workbench.tui.session import Tour
 
 # Work of the screens' own that somebody waits for; it ends with them, and leaves nothing half done.
-AWAITED = frozenset({"add", "answer", "export", "import", "review", "starter", "verify"})
+AWAITED = frozenset({"add-model", "answer", "export", "import", "review", "starter", "verify"})
 
 
 def on_leaving(live: Sequence[object], tour: Tour | None, *, at_work: bool = False) -> str:

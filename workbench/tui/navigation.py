@@ -7,6 +7,10 @@ waits for none of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from textual.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,13 @@ PLACES = (
     Place("datasets", "d", "Datasets", "Sealed data: import, look into, remove.",
           "datasets:DatasetsScreen"),
     Place("models", "m", "Models", "The shelf of base models.", "models:ModelsScreen"),
-    Place("runs", "r", "Runs", "Training in the background: follow, pause, resume, stop.",
+    Place("runs", "r", "Runs", "What works or worked: follow, pause, stop.",
           "runs:RunsScreen"),
     Place("adapters", "a", "Adapters", "The library: search, compare, notes.",
           "adapters:AdaptersScreen"),
     Place("playground", "p", "Playground", "Talk to base and adapters side by side.",
           "playground:PlaygroundScreen"),
-    Place("export", "x", "Export", "Take an adapter or a merged model out, with proof.",
+    Place("export", "x", "Export", "Write an adapter or a merged model out.",
           "export:ExportScreen"),
     Place("combine", "c", "Combine", "Add adapters together.", "planned:CombineScreen"),
     Place("serve", "v", "Serve", "Answer programs on this machine.", "planned:ServeScreen"),
@@ -57,3 +61,10 @@ PLACES = (
     Place("help", "e", "Help", "The documentation.", "help:HelpScreen"),
 )  # fmt: skip
 BY_NAME = {place.name: place for place in PLACES}
+
+
+def open_place(name: str) -> Screen[None]:
+    """Import and make the screen of a place."""
+    module, _, screen = BY_NAME[name].screen.partition(":")
+    found = getattr(import_module(f"workbench.tui.screens.{module}"), screen)
+    return cast("Screen[None]", found())

@@ -56,6 +56,7 @@ class Session:
         tour: Set in the demo.
         recovered: Whether the recovery key opened it last, so that a new passphrase is due.
         starter_missing: Why the new vault holds no starter model; empty where it does.
+        exports: The folder that holds the last export; None before there was one.
     """
 
     def __init__(self, home: Path, *, vault: Vault | None = None, tour: Tour | None = None) -> None:
@@ -63,6 +64,7 @@ class Session:
         self.tour = tour
         self.recovered = False
         self.starter_missing = ""
+        self.exports: Path | None = None
         self._vault = vault
 
     @property

@@ -30,6 +30,8 @@ class UiSettings:
         copy: Whether figures and names may be copied to the terminal's clipboard (OSC 52).
             Record text never is.
         keys: Binding id to the keys that replace its own, comma-separated.
+        recovery_noted: Whether the owner showed that the recovery key is written down; asked until
+            then.
     """
 
     theme: str = THEMES[0]
@@ -37,6 +39,7 @@ class UiSettings:
     animation: bool = True
     copy: bool = True
     keys: dict[str, str] = field(default_factory=dict)
+    recovery_noted: bool = True
 
     def with_changes(self, **changes: Any) -> UiSettings:
         """Return these settings with other values, out-of-range ones left out."""
@@ -66,6 +69,7 @@ def _sound(told: dict[str, Any]) -> dict[str, Any]:
         "animation": lambda value: isinstance(value, bool),
         "copy": lambda value: isinstance(value, bool),
         "keys": lambda value: isinstance(value, dict),
+        "recovery_noted": lambda value: isinstance(value, bool),
     }
     names = {each.name for each in fields(UiSettings)}
     sound = {k: v for k, v in told.items() if k in names and checks[k](v)}

@@ -15,15 +15,15 @@ import binascii
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from workbench import durable
-from workbench.errors import BadInput, VaultDamaged
+from workbench.errors import VaultDamaged
 from workbench.vault import formats
 from workbench.vault.audit_chain import (
     PREFIXES,
@@ -32,7 +32,6 @@ from workbench.vault.audit_chain import (
     AuditEntry,
     Closing,
     check_chain,
-    check_lines,
     head_line,
     to_entry,
 )
@@ -246,37 +245,6 @@ def create_log(log: AuditLog) -> None:
     """Write the files of an empty log, in a home that is not published yet."""
     durable.publish_bytes(log.path, b"")
     durable.publish_bytes(log.head_path, _encode_head(0, START))
-
-
-def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditCheck:
-    """Check an exported log without its vault: every entry, and that its end is there.
-
-    An older export that is whole stays good: only a head noted elsewhere tells that the log has
-    gone on since.
-
-    Args:
-        lines: What `AuditLog.export` yielded.
-        public_key: The key that is trusted (hexadecimal). Without it the one in the export is
-            used, which shows that the export is whole, not whose it is.
-
-    Raises:
-        BadInput: This is not an exported log.
-    """
-    remaining = iter(lines)
-    try:
-        first = json.loads(next(remaining, ""))
-        vault_id, key = str(first["vault_id"]), str(first["public_key"])
-        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
-    except (ValueError, KeyError, TypeError):
-        raise BadInput(
-            "This file is not an exported audit log.",
-            hint="Name a file that `workbench audit export` wrote.",
-            code="not_an_audit_log",
-        ) from None
-    check = check_lines(remaining, vault_id, public)
-    if check.ok and public_key is not None and public_key.strip().lower() != key:
-        return replace(check, ok=False, fault="key")
-    return check
 
 
 def _now() -> str:

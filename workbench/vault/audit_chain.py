@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from workbench.errors import VaultDamaged
+from workbench.errors import BadInput, VaultDamaged
 from workbench.vault.sealed import JSON, to_json_bytes
 
 START: Final = "0" * 64  # what the first entry follows
@@ -162,3 +162,34 @@ def _signed(public: Ed25519PublicKey, signature: str, message: bytes) -> bool:
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True
+
+
+def verify_export(lines: Iterable[str], public_key: str | None = None) -> AuditCheck:
+    """Check an exported log without its vault: every entry, and that its end is there.
+
+    An older export that is whole stays good: only a head noted elsewhere tells that the log has
+    gone on since.
+
+    Args:
+        lines: What `AuditLog.export` of `workbench.vault.audit` yielded.
+        public_key: The key that is trusted (hexadecimal). Without it the one in the export is
+            used, which shows that the export is whole, not whose it is.
+
+    Raises:
+        BadInput: This is not an exported log.
+    """
+    remaining = iter(lines)
+    try:
+        first = json.loads(next(remaining, ""))
+        vault_id, key = str(first["vault_id"]), str(first["public_key"])
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(
+            "This file is not an exported audit log.",
+            hint="Name a file that `workbench audit export` wrote.",
+            code="not_an_audit_log",
+        ) from None
+    check = check_lines(remaining, vault_id, public)
+    if check.ok and public_key is not None and public_key.strip().lower() != key:
+        return replace(check, ok=False, fault="key")
+    return check

@@ -220,7 +220,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, steps)
         loss = batch_loss(model, batch, weighted=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -148,8 +148,7 @@ class _Job:
         tuned = self.sides.become(self.adapter.object_id)
         reference = observe(tuned, examples, progress=self._report("observing"))
         device = self.sides.loaded.device
-        del change, tuned
-        self.sides = None  # type: ignore[assignment]
+        del change, tuned, self.sides
         gc.collect()
         model = AutoModelForCausalLM.from_pretrained(
             str(self.stage),

@@ -8,17 +8,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
 from workbench.airgap.lockdown import Protection
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.protection import badge, tell_layers, verdict
 from workbench.tui.widgets.plain import Plain
 
 CLASSES = {"active": "good", "refused": "bad", "unavailable": "muted"}
 
 
-class AirGapModal(ModalScreen[None]):
+class AirGapModal(WorkbenchModal[None]):
     """Lists the layers of this process's lock-down."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

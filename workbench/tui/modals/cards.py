@@ -9,14 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList
 from textual.widgets.option_list import Option
 
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain, shown
 
 
-class CardsModal(ModalScreen[int | None]):
+class CardsModal(WorkbenchModal[int | None]):
     """Returns the bytes of the chosen card, 0 for this machine, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,11 +9,12 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from workbench.errors import UsageError
 from workbench.recipe import FIELDS, Field, Recipe, RecipeError, parse, parse_size
+from workbench.tui.hints import told
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.slider import Slider, Stop, WordSlider
 from workbench.tui.widgets.text_input import TextInput
@@ -23,12 +24,14 @@ _LABEL = 18
 _SPOKEN = {"true": "yes", "false": "no"}
 
 
-class ExpertModal(ModalScreen[Recipe | None]):
+class ExpertModal(WorkbenchModal[Recipe | None]):
     """Asks for every key of a recipe; returns the recipe, or None.
 
     What is typed is read as a `--set` flag is; an empty field takes its default.
     """
 
+    heading = "Every setting"
+    help_page = "recipe"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="expert.cancel",
                 tooltip="Close without changing anything"),
@@ -138,7 +141,7 @@ class ExpertModal(ModalScreen[Recipe | None]):
             if first is not None:
                 first.focus()
         elif (error := self._check(recipe)) is not None:
-            self.query_one("#mistakes", Plain).show(f"✗ {error.message} {error.hint}")
+            self.query_one("#mistakes", Plain).show(f"✗ {told(error)}")
         else:
             self.dismiss(recipe)
 

@@ -8,15 +8,15 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList
 from textual.widgets.option_list import Option
 
 from workbench.tui.keymap import Key, clash
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain, shown
 
 
-class KeysModal(ModalScreen[dict[str, str] | None]):
+class KeysModal(WorkbenchModal[dict[str, str] | None]):
     """Returns the changed keys by binding id, or None where nothing is to change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

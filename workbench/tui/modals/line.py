@@ -8,13 +8,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain
 
 
-class LineModal(ModalScreen[None]):
+class LineModal(WorkbenchModal[None]):
     """Shows a line of figures; never record text, for it can be copied."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

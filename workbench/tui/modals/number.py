@@ -8,15 +8,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.text_input import TextInput
 from workbench.wording import count
 
 
-class NumberModal(ModalScreen[int | None]):
+class NumberModal(WorkbenchModal[int | None]):
     """Returns a number from 1 to `most`, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

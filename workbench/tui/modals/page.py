@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Markdown
 
 from workbench.tui.widgets.plain import Plain
 
-if TYPE_CHECKING:
-    from textual.screen import Screen
+
+@runtime_checkable
+class Explained(Protocol):
+    """A screen or dialog that has a page in the documentation."""
+
+    @property
+    def heading(self) -> str:
+        """What the page is headed."""
+
+    @property
+    def help_page(self) -> str:
+        """The page's name."""
 
 
 def read_page(name: str) -> str:
@@ -36,8 +47,8 @@ class HelpModal(ModalScreen[None]):
         self._text = text
 
     @classmethod
-    def of_screen(cls, screen: Screen[None], heading: str, page: str) -> HelpModal:
-        """Return a screen's page of the documentation, with the keys that work there now."""
+    def of_screen(cls, screen: Screen[Any], heading: str, page: str) -> HelpModal:
+        """Return a page of the documentation under `heading`, with the keys of `screen` now."""
         lines = ["", "## Keys", "", "| key | does |", "|---|---|"]
         seen = set()
         for active in screen.active_bindings.values():
@@ -62,3 +73,14 @@ class HelpModal(ModalScreen[None]):
     def action_close(self) -> None:
         """Close the page."""
         self.dismiss(None)
+
+
+def help_on(screens: Sequence[Screen[Any]]) -> HelpModal | None:
+    """Return the page that explains the last of `screens`; None where none of ours is there.
+
+    A dialog without a page of its own is explained by the screen below it; the keys are its own.
+    """
+    for screen in reversed(screens):
+        if isinstance(screen, Explained):
+            return HelpModal.of_screen(screens[-1], screen.heading, screen.help_page)
+    return None

@@ -8,9 +8,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
 from workbench.tui.widgets.plain import Plain, shown
 
@@ -24,7 +24,7 @@ class Passphrases(NamedTuple):
     new: str
 
 
-class PassphraseModal(ModalScreen[Passphrases | None]):
+class PassphraseModal(WorkbenchModal[Passphrases | None]):
     """Returns what was typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,6 +105,10 @@ class PassphraseModal(ModalScreen[Passphrases | None]):
         """Change nothing."""
         self._forget()
         self.dismiss(None)
+
+    def conceal(self) -> None:
+        """Forget what was typed: the vault was locked."""
+        self._forget()
 
     def _forget(self) -> None:
         # What stands in a widget may be shown by a crash.

@@ -8,15 +8,15 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.navigation import PLACES
 from workbench.tui.widgets.plain import Plain, shown
 
 
-class PlacesModal(ModalScreen[str | None]):
+class PlacesModal(WorkbenchModal[str | None]):
     """Returns the name of the chosen place, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -11,22 +11,27 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from workbench.errors import WorkbenchError
+from workbench.tui.hints import hint
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.text_input import TextInput
 
 
-class MessageModal(ModalScreen[None]):
+class MessageModal(WorkbenchModal[None]):
     """Something to read; Enter or Escape closes it."""
 
     AUTO_FOCUS = "#close"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", id="message.close", tooltip="Close the message"),
-    ]
+        Binding("down,pagedown", "scroll(1)", "Further down", id="message.down", show=False,
+                tooltip="Scroll a long message down"),
+        Binding("up,pageup", "scroll(-1)", "Further up", id="message.up", show=False,
+                tooltip="Scroll a long message up"),
+    ]  # fmt: skip
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
@@ -36,7 +41,7 @@ class MessageModal(ModalScreen[None]):
     @classmethod
     def of_error(cls, error: WorkbenchError) -> MessageModal:
         """Return the message for an error: what happened, then what to do."""
-        return cls("That did not work", f"{error.message}\n\n{error.hint}".rstrip())
+        return cls("That did not work", f"{error.message}\n\n{hint(error)}".rstrip())
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -46,13 +51,18 @@ class MessageModal(ModalScreen[None]):
             with Horizontal(classes="buttons"):
                 yield Button("Close", id="close", variant="primary")
 
+    def action_scroll(self, pages: int) -> None:
+        """Scroll by most of what is seen; the button keeps the focus, so Enter closes."""
+        text = self.query_one(VerticalScroll)
+        text.scroll_relative(y=pages * max(1, text.size.height - 2), animate=False)
+
     @on(Button.Pressed, "#close")
     def action_close(self) -> None:
         """Close the message."""
         self.dismiss(None)
 
 
-class ConfirmModal(ModalScreen[bool]):
+class ConfirmModal(WorkbenchModal[bool]):
     """A yes or no. With `type_name` the name has to be typed before yes is possible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,11 +9,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, DataTable, Input, TextArea, Tree
 from textual.widgets.tree import TreeNode
 
 from workbench.text import printable
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.plain import Plain, cell
 from workbench.tui.widgets.text_input import TextInput, TextLines
@@ -135,7 +135,7 @@ def _value(name: str, value: object) -> str:
     return str(value)
 
 
-class NoteModal(ModalScreen[str | None]):
+class NoteModal(WorkbenchModal[str | None]):
     """A note to write; Ctrl+S keeps it, Escape leaves it as it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -168,7 +168,7 @@ class NoteModal(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class TagsModal(ModalScreen[list[str] | None]):
+class TagsModal(WorkbenchModal[list[str] | None]):
     """Tags to change, separated by commas."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -83,7 +83,7 @@ class AdaptersScreen(WorkbenchScreen):
     def _read(self) -> None:
         from workbench.adapters.library import list_adapters
 
-        self.begin("list", lambda _: list_adapters(self.session.vault))
+        self.fetch("list", lambda _: list_adapters(self.session.vault))
 
     @on(WorkDone)
     def _finished(self, event: WorkDone) -> None:
@@ -169,7 +169,7 @@ class AdaptersScreen(WorkbenchScreen):
             self.app.notify(said)
         else:
             first, self._marked = self._marked, ""
-            self.begin("compare", lambda _: compare_adapters(self.session.vault, first, second))
+            self.fetch("compare", lambda _: compare_adapters(self.session.vault, first, second))
         self._fill()
 
     def action_talk(self) -> None:
@@ -232,7 +232,7 @@ class AdaptersScreen(WorkbenchScreen):
 
         if self.chosen:
             name = self.chosen["object_id"]
-            self.begin("verify", lambda _: verify_adapter(self.session.vault, name))
+            self.fetch("verify", lambda _: verify_adapter(self.session.vault, name))
 
     def action_remove(self) -> None:
         """Ask for its name, then shred it."""

@@ -10,12 +10,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, RadioSet
 from textual.worker import Worker
 
 from workbench.errors import BadInput, WorkbenchError
 from workbench.tui import work
+from workbench.tui.hints import told
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.progress import ProgressLine
@@ -29,7 +30,7 @@ _PHASES = {"copy": "Copying", "hash": "Reading"}
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class AddModelScreen(ModalScreen[str]):
+class AddModelScreen(WorkbenchModal[str]):
     """Asks, adds, and stays open with the reason when the folder is refused.
 
     Returns the new model's id, or an empty string.
@@ -76,7 +77,7 @@ class AddModelScreen(ModalScreen[str]):
 
     @on(Button.Pressed, "#browse")
     def _browse(self) -> None:
-        from workbench.tui.modals.folders import FolderModal, nearest_folder
+        from workbench.tui.modals.pickers import FolderModal, nearest_folder
 
         field = self.query_one("#folder", Input)
 
@@ -157,4 +158,4 @@ _OF_NAMES = {"bad_name", "name_taken"}
 
 def refusal(error: WorkbenchError) -> str:
     """Return what was refused and what to do about it, in that order."""
-    return f"✗ {error.message} {error.hint}".rstrip()
+    return f"✗ {told(error)}"

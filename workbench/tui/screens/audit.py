@@ -12,11 +12,11 @@ from textual.containers import VerticalScroll
 
 from workbench.durable import publish_bytes
 from workbench.tui.audit_words import tell_detail, tell_event
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.checking import CheckingScreen
 from workbench.tui.widgets.paged_list import PagedList
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.widgets.plain import Plain, Tone
 from workbench.tui.widgets.progress import ProgressLine
-from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed
+from workbench.tui.work import Progress, WorkDone, WorkFailed
 from workbench.wording import count
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ _FAULTS = {
 _UNREADABLE = "▲ this entry does not open: verify (v) says more"
 
 
-class AuditScreen(WorkbenchScreen):
+class AuditScreen(CheckingScreen):
     """The sealed log; reading it changes nothing."""
 
     PLACE = "audit"
     TOUR = "look around, or press Escape to go back."
+    PROGRESS = "checked"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "verify", "Verify", id="audit.verify",
                 tooltip="Check every seal, link and signature of the log"),
@@ -53,7 +54,6 @@ class AuditScreen(WorkbenchScreen):
         self._names: dict[str, str] = {}
         self._entries: dict[int, AuditEntry | None] = {}
         self._pages: AuditPages | None = None
-        self._checking = False
 
     def compose_body(self) -> ComposeResult:
         yield Plain("Opening the log…", id="audit-state")
@@ -70,7 +70,7 @@ class AuditScreen(WorkbenchScreen):
     @on(events.ScreenResume)
     def _open(self) -> None:
         if self.session.is_open:
-            self.begin("open", self._find_entries)
+            self.fetch("open", self._find_entries)
 
     def _find_entries(self, _: Progress) -> tuple[AuditPages, int, dict[str, str]]:
         from workbench.vault.audit_pages import AuditPages
@@ -90,25 +90,26 @@ class AuditScreen(WorkbenchScreen):
 
     @on(PagedList.PageWanted)
     def _fetch(self, event: PagedList.PageWanted) -> None:
-        pages = self._pages
-        if pages is not None:
-            self.begin(
-                f"page-{event.first}",
-                lambda _: (event.first, pages.page(event.first, event.count)),
-            )
+        if self._pages is not None:
+            first, number = event.first, event.count
+            self.fetch(f"page-{first}", lambda _: (first, self._page(first, number)))
+
+    def _page(self, first: int, number: int) -> list[AuditEntry | None] | None:
+        pages = self._pages  # None after a lock, until the log was opened again
+        return None if pages is None else pages.page(first, number)
 
     @on(WorkDone)
     def _take(self, event: WorkDone) -> None:
-        if not self.session.is_open and (event.work == "open" or event.work.startswith("page-")):
-            return  # locked meanwhile
         if event.work == "open":
             self._pages, total, self._names = event.result
             self._entries.clear()
-            if not self._checking:
+            if not self.is_at_work:
                 self._say(f"{count(total, 'entry', 'entries')}; not checked yet: v verifies them")
             self.query_one(PagedList).show_total(total)
         elif event.work.startswith("page-"):
             first, entries = event.result
+            if entries is None:
+                return
             for place, entry in enumerate(entries):
                 self._entries[first + place] = entry
             self.query_one(PagedList).fill(first, [self._row(entry) for entry in entries])
@@ -139,53 +140,37 @@ class AuditScreen(WorkbenchScreen):
 
     def action_verify(self) -> None:
         """Check the whole log."""
-        if not self._checking:
-            self._checking = True
-            self.refresh_bindings()
+        if not self.is_at_work:
             self._say("Checking every seal, link and signature…")
-            self.begin("verify", self._verify)
+            self.check("verify", self._verify)
 
     def _verify(self, tell: Progress) -> AuditCheck:
         return self.session.vault.audit.verify(tell)
 
     def action_stop(self) -> None:
         """Stop the check."""
-        self.workers.cancel_group(self, "verify")
-        self._end_check("The check was stopped.")
-
-    @on(WorkProgressed)
-    def _tell(self, event: WorkProgressed) -> None:
-        if self._checking:
-            line = self.query_one(ProgressLine)
-            line.tell(event.done, event.total, "checked", bytes_=False)
+        super().action_stop()
+        self._say("The check was stopped.")
 
     def _show_check(self, check: AuditCheck) -> None:
         good = count(check.entries, "entry", "entries")
-        self._end_check(f"{good}: {_FAULTS[check.fault]}", "good" if check.ok else "bad")
+        self.end_work()
+        self._say(f"{good}: {_FAULTS[check.fault]}", "good" if check.ok else "bad")
 
-    def _end_check(self, text: str, tone: str = "") -> None:
-        self._checking = False
-        self.query_one(ProgressLine).clear_line()
-        self._say(text, tone)
-        self.refresh_bindings()
-
-    def _say(self, text: str, tone: str = "") -> None:
-        line = self.query_one("#audit-state", Plain)
-        line.show(text)
-        for name in ("good", "bad"):
-            line.set_class(tone == name, name)
+    def _say(self, text: str, tone: Tone = "") -> None:
+        self.query_one("#audit-state", Plain).say(text, tone)
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Leave the screen as it was before the work."""
         if event.work == "verify":
-            self._end_check("The check could not be finished.")
-        return False
+            self._say("The check could not be finished.")
+        return super().take_failure(event)
 
     # Taking it elsewhere
 
     def action_head(self) -> None:
         """Show the line to note elsewhere."""
-        self.begin("head", lambda _: self.session.vault.audit.head())
+        self.fetch("head", lambda _: self.session.vault.audit.head())
 
     def _show_head(self, head: str) -> None:
         from workbench.tui.modals.line import LineModal
@@ -203,7 +188,7 @@ class AuditScreen(WorkbenchScreen):
 
     def action_export(self) -> None:
         """Ask for a folder, then write the log there."""
-        from workbench.tui.modals.folders import FolderModal, nearest_folder
+        from workbench.tui.modals.pickers import FolderModal, nearest_folder
 
         def chosen(folder: Path | None) -> None:
             if folder is not None:
@@ -231,9 +216,3 @@ class AuditScreen(WorkbenchScreen):
                 may_copy=self.workbench.settings.copy,
             )
         )
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer Stop while a check goes on."""
-        if action == "stop":
-            return self._checking
-        return super().check_action(action, parameters)

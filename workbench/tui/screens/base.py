@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -11,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer
 from textual.worker import Worker
 
 from workbench.errors import WorkbenchError
@@ -19,6 +17,7 @@ from workbench.tui import work
 from workbench.tui.modals.questions import MessageModal
 from workbench.tui.navigation import BY_NAME
 from workbench.tui.session import Locked
+from workbench.tui.widgets.keys_line import KeysLine
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.top_line import TopLine
 
@@ -46,6 +45,7 @@ class WorkbenchScreen(Screen[None]):
     HOLDS: ClassVar[bool] = False
     # A `screen-` help page of its own, where it differs from the place's.
     HELP_PAGE: ClassVar[str] = ""
+    # Textual declares these of an instance, so they cannot be class variables for mypy.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (LEAST_WIDTH, "-normal"), (120, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (LEAST_HEIGHT, "-tall"), (40, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -78,7 +78,7 @@ class WorkbenchScreen(Screen[None]):
             yield from self.compose_body()
         if self.session.tour is not None:
             yield Plain(f"Tour: {self.TOUR}" if self.TOUR else "", id="tour")
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
         yield Plain("", id="too-small")
 
     def compose_body(self) -> ComposeResult:
@@ -90,11 +90,13 @@ class WorkbenchScreen(Screen[None]):
         if self.session.tour is not None:
             self.query_one("#tour", Plain).show(f"Tour: {text}" if text else "")
 
-    def begin(
-        self, name: str, task: Callable[[work.Progress], object], *, exclusive: bool = True
-    ) -> Worker[None]:
+    def begin(self, name: str, task: work.Task, *, exclusive: bool = True) -> Worker[None]:
         """Do `task` in a thread; see `workbench.tui.work.begin`."""
         return work.begin(self, name, task, exclusive=exclusive)
+
+    def fetch(self, name: str, task: work.Task) -> None:
+        """Read something for the screen in a thread; see `workbench.tui.work.fetch`."""
+        work.fetch(self, name, task)
 
     @on(events.ScreenResume)
     def _fill_top_line(self) -> None:

@@ -9,16 +9,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import DataTable
-from textual.worker import Worker
 
 from workbench.tui.data_words import identifiers, rejected
 from workbench.tui.modals.questions import ConfirmModal, MessageModal
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.checking import CheckingScreen
 from workbench.tui.widgets.facts import Facts
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.progress import ProgressLine
 from workbench.tui.widgets.row_table import Cell, RowTable
-from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed
+from workbench.tui.work import Progress, WorkDone, WorkFailed
 from workbench.wording import count, size
 
 Dataset = dict[str, Any]
@@ -28,11 +27,12 @@ _EMPTY = (
 )
 
 
-class DatasetsScreen(WorkbenchScreen):
+class DatasetsScreen(CheckingScreen):
     """All datasets; the details of the chosen one."""
 
     PLACE = "datasets"
     TOUR = "Your data is sealed here. o looks into it; Esc goes back."
+    PROGRESS = "Checking its parts"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "open", "Open", id="datasets.open", tooltip="Look at its records"),
         Binding("i", "import_files", "Import", id="datasets.import",
@@ -50,7 +50,6 @@ class DatasetsScreen(WorkbenchScreen):
         super().__init__()
         self._datasets: dict[str, Dataset] = {}
         self._details: Dataset = {}
-        self._verifying: Worker[None] | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Plain("Reading the catalogue…", id="none", classes="empty")
@@ -66,7 +65,7 @@ class DatasetsScreen(WorkbenchScreen):
         if self.session.is_open:
             from workbench.datasets.collection import list_datasets
 
-            self.begin("list", lambda _: list_datasets(self.session.vault))
+            self.fetch("list", lambda _: list_datasets(self.session.vault))
 
     @property
     def chosen(self) -> Dataset | None:
@@ -83,18 +82,16 @@ class DatasetsScreen(WorkbenchScreen):
             self.app.notify(f"{event.result} is gone.")
             self.on_screen_resume()
         elif event.work == "verify":
-            self._end_verifying()
+            self.end_work()
             told = f"{size(event.result['bytes'])} were read; every sealed byte is as it was."
             self.app.push_screen(MessageModal(f"{event.result['dataset']} is sound", told))
 
     def take_failure(self, event: WorkFailed) -> bool:
-        """Clear what was shown of the work; the message says the rest."""
-        if event.work == "verify":
-            self._end_verifying()
-        elif event.work == "details":
+        """Say beside the dataset where its facts cannot be read."""
+        if event.work == "details":
             self.query_one(Facts).show([("cannot be read", event.error.message)])
             return True
-        return False
+        return super().take_failure(event)
 
     def _fill(self, found: list[Dataset]) -> None:
         found.sort(key=lambda each: each["dataset"])
@@ -117,7 +114,7 @@ class DatasetsScreen(WorkbenchScreen):
         chosen = self.chosen
         if chosen and self._details.get("object_id") != chosen["object_id"]:
             name = chosen["object_id"]
-            self.begin("details", lambda _: show_dataset(self.session.vault, name))
+            self.fetch("details", lambda _: show_dataset(self.session.vault, name))
 
     def _tell(self, details: Dataset) -> None:
         self._details = details
@@ -129,9 +126,7 @@ class DatasetsScreen(WorkbenchScreen):
         if action in ("open", "remove"):
             return bool(self._datasets)
         if action == "verify":
-            return bool(self._datasets) and self._verifying is None
-        if action == "stop":
-            return self._verifying is not None
+            return bool(self._datasets) and not self.is_at_work
         if action == "rejects":
             return bool(self._datasets) and bool(self._details.get("rejected"))
         return super().check_action(action, parameters)
@@ -168,24 +163,7 @@ class DatasetsScreen(WorkbenchScreen):
             def task(tell: Progress) -> Dataset:
                 return verify_dataset(self.session.vault, name, tell)
 
-            self._verifying = self.begin("verify", task)
-            self.refresh_bindings()
-
-    @on(WorkProgressed)
-    def _progressed(self, event: WorkProgressed) -> None:
-        line = self.query_one(ProgressLine)
-        line.tell(event.done, event.total, "Checking its parts", bytes_=False)
-
-    def action_stop(self) -> None:
-        """Stop checking."""
-        if self._verifying is not None:
-            self._verifying.cancel()
-            self._end_verifying()
-
-    def _end_verifying(self) -> None:
-        self._verifying = None
-        self.query_one(ProgressLine).clear_line()
-        self.refresh_bindings()
+            self.check("verify", task)
 
     def action_remove(self) -> None:
         """Ask for its name, then shred it."""

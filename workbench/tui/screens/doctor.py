@@ -12,10 +12,10 @@ from textual.containers import VerticalScroll
 
 from workbench.airgap.lockdown import Layer, Protection
 from workbench.tui.protection import tell_layers
-from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.widgets.plain import Plain
+from workbench.tui.screens.checking import CheckingScreen
+from workbench.tui.widgets.plain import Plain, Tone
 from workbench.tui.widgets.progress import ProgressLine
-from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed
+from workbench.tui.work import Progress, WorkDone, WorkFailed
 from workbench.wording import count, size, speeds
 
 if TYPE_CHECKING:
@@ -30,17 +30,18 @@ _SWAPS = {
 }
 
 
-class DoctorScreen(WorkbenchScreen):
+class DoctorScreen(CheckingScreen):
     """Looks at the machine when it opens, and whenever it is asked to."""
 
     PLACE = "doctor"
     TOUR = "scroll with the arrow keys, or press Escape to go back."
+    PROGRESS = "files checked"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "look", "Look again", id="doctor.look",
                 tooltip="Look at the machine again, after you changed something"),
         Binding("v", "verify", "Check the vault", id="doctor.verify",
                 tooltip="Read everything in the vault and check every seal"),
-        Binding("m", "measure", "Measure speed", id="doctor.measure",
+        Binding("m", "measure", "Speed", id="doctor.measure",
                 tooltip="Measure how fast this machine trains: ten seconds, once"),
         Binding("c", "stop", "Stop checking", id="doctor.stop", show=False,
                 tooltip="Stop the check of the vault"),
@@ -50,7 +51,6 @@ class DoctorScreen(WorkbenchScreen):
         """Open; with `check_vault` the check of the vault begins at once."""
         super().__init__()
         self._check_vault = check_vault
-        self._checking = False
         self._measuring = False
 
     def compose_body(self) -> ComposeResult:
@@ -98,30 +98,23 @@ class DoctorScreen(WorkbenchScreen):
 
     def action_verify(self) -> None:
         """Check the whole vault."""
-        if not self._checking:
-            self._checking = True
-            self.refresh_bindings()
+        if not self.is_at_work:
             self._say("Vault: reading everything and checking every seal (c stops).")
-            self.begin("verify", self._verify)
+            self.check("verify", self._verify)
 
     def _verify(self, tell: Progress) -> VerifyReport:
         return self.session.vault.verify(tell)
 
     def action_stop(self) -> None:
         """Stop the check of the vault."""
-        self.workers.cancel_group(self, "verify")
-        self._end_check("Vault: the check was stopped.")
-
-    @on(WorkProgressed)
-    def _tell(self, event: WorkProgressed) -> None:
-        if self._checking:
-            line = self.query_one(ProgressLine)
-            line.tell(event.done, event.total, "files checked", bytes_=False)
+        super().action_stop()
+        self._say("Vault: the check was stopped.")
 
     @on(WorkDone)
     def _show(self, event: WorkDone) -> None:
         if event.work == "verify":
-            self._end_check(*_verdict(event.result))
+            self.end_work()
+            self._say(*_verdict(event.result))
             return
         if event.work == "measure":
             self._measuring = False
@@ -141,34 +134,19 @@ class DoctorScreen(WorkbenchScreen):
     def take_failure(self, event: WorkFailed) -> bool:
         """Leave the screen usable."""
         if event.work == "verify":
-            self._end_check("Vault: the check could not be finished.", "bad")
+            self._say("Vault: the check could not be finished.", "bad")
         elif event.work == "measure":
             self._measuring = False
             self._tell_speed("Speed: it could not be measured now.")
         else:
             self.query_one("#warnings", Plain).show("This machine could not be looked at.")
-        return False
+        return super().take_failure(event)
 
-    def _end_check(self, text: str, tone: str = "") -> None:
-        self._checking = False
-        self.query_one(ProgressLine).clear_line()
-        self._say(text, tone)
-        self.refresh_bindings()
-
-    def _say(self, text: str, tone: str = "") -> None:
-        line = self.query_one("#vault-state", Plain)
-        line.show(text)
-        for name in ("good", "bad"):
-            line.set_class(tone == name, name)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer Stop while the vault is being checked."""
-        if action == "stop":
-            return self._checking
-        return super().check_action(action, parameters)
+    def _say(self, text: str, tone: Tone = "") -> None:
+        self.query_one("#vault-state", Plain).say(text, tone)
 
 
-def _verdict(report: VerifyReport) -> tuple[str, str]:
+def _verdict(report: VerifyReport) -> tuple[str, Tone]:
     read = f"{count(report.objects, 'file')}, {size(report.bytes)}"
     left = f" {count(len(report.leftovers), 'shredded file')} may be removed."
     after = left if report.leftovers else ""

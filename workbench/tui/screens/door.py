@@ -11,7 +11,13 @@ from textual.containers import Center, Horizontal, Vertical
 from textual.widgets import Button, Input
 
 from workbench.errors import WrongPassphrase
+from workbench.tui.locking import finished_first
 from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.recovery import (
+    RecoveryScreen,
+    note_recovery_key,
+    remind_of_recovery_key,
+)
 from workbench.tui.strength import LEAST_CHARACTERS, MOST_CHARACTERS, looks_like_caps_lock, strength
 from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.plain import Plain
@@ -49,10 +55,27 @@ class UnlockScreen(WorkbenchScreen):
             yield Plain("", id="said")
             with Horizontal(classes="buttons"):
                 yield Button("Unlock", id="unlock", variant="primary")
+            yield Plain("", id="finished-first", classes="muted")
 
     def on_mount(self) -> None:
-        """Let the passphrase be typed at once."""
+        """Let the passphrase be typed at once, and say what a lock did not end."""
         self.query_one("#secret", Input).focus()
+        self._tell_work()
+        self.set_interval(1.0, self._tell_work)
+
+    def _tell_work(self) -> None:
+        self.query_one("#finished-first", Plain).show(finished_first(self.app.workers))
+
+    def conceal(self) -> None:
+        """Forget what was typed, and be what a locked vault's door is again."""
+        self.query_one("#secret", Input).value = ""
+        self._let_type()
+        self._say("")
+
+    def _let_type(self) -> None:
+        field = self.query_one("#secret", Input)
+        field.disabled = False
+        field.focus()
 
     @on(Input.Submitted, "#secret")
     @on(Button.Pressed, "#unlock")
@@ -76,17 +99,23 @@ class UnlockScreen(WorkbenchScreen):
     @on(WorkDone)
     def _opened(self, event: WorkDone) -> None:
         if event.work == "passphrase":
-            self._go_on("The new passphrase opens the vault now.")
+            told = "The new passphrase opens the vault now."
+            if self.session.is_open:
+                self._go_on(told)
+            else:  # locked while it was set
+                self._say(told)
             return
         for name in event.result:
             self.app.notify(f"{name} is in the library.", title="Trained meanwhile")
         if self.session.recovered:
+            note_recovery_key(self.workbench, True)  # whoever opens with it has it
             self._ask_for_passphrase()
         else:
             self._go_on()
 
     def _go_on(self, told: str = "") -> None:
         self.workbench.enter()
+        remind_of_recovery_key(self.workbench)
         if told:
             self.app.notify(told)
 
@@ -110,9 +139,7 @@ class UnlockScreen(WorkbenchScreen):
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say what did not work, and let it be typed again."""
-        field = self.query_one("#secret", Input)
-        field.disabled = False
-        field.focus()
+        self._let_type()
         error = event.error
         if isinstance(error, WrongPassphrase) and error.code == WrongPassphrase.default_code:
             caps = " All letters were capitals: is Caps Lock on?" if self._caps else ""
@@ -216,73 +243,3 @@ class WelcomeScreen(WorkbenchScreen):
         """Leave the workbench; not while the vault is made, whose key is shown this once."""
         if not self.query_one("#make", Button).disabled:
             self.app.exit(0)
-
-
-class RecoveryScreen(WorkbenchScreen):
-    """Shows the recovery key once, and goes on when a part of it was typed back."""
-
-    HOLDS = True
-    HELP_PAGE = "welcome"
-    CSS_PATH: ClassVar = []
-    # There is no way around: without this key a forgotten passphrase is the end of the data.
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "escape",
-            "stay",
-            "Stay",
-            id="recovery.stay",
-            show=False,
-            tooltip="The key has to be written down first",
-        ),
-    ]
-
-    def __init__(self, recovery_key: str, *, renewed: bool = False) -> None:
-        """Show a key; `renewed` where the vault stands open and only goes on with a new one."""
-        super().__init__()
-        self._renewed = renewed
-        self._key = recovery_key
-        self._last = recovery_key.rsplit("-", 1)[-1]
-
-    @property
-    def heading(self) -> str:
-        """What the top line says."""
-        return "Recovery key"
-
-    def compose_body(self) -> ComposeResult:
-        groups = self._key.split("-")
-        half = len(groups) // 2
-        with Center(), Vertical(classes="door"):
-            yield Plain("Your recovery key. It is shown this once.", classes="title")
-            yield Plain(
-                "It opens the vault when the passphrase is lost. Write it down and keep it away "
-                "from this machine. Nobody can make it again.",
-                classes="muted",
-            )
-            yield Plain(
-                "-".join(groups[:half]) + "-\n" + "-".join(groups[half:]), id="recovery-key"
-            )
-            yield Plain("To show that you have it, type its last group:")
-            yield Input(id="typed", max_length=len(self._last))
-            yield Plain("", id="said", classes="bad")
-            with Horizontal(classes="buttons"):
-                yield Button("I have written it down", id="go", variant="primary")
-
-    def on_mount(self) -> None:
-        """Wait for the group."""
-        self.query_one("#typed", Input).focus()
-
-    @on(Input.Submitted, "#typed")
-    @on(Button.Pressed, "#go")
-    def _check(self) -> None:
-        typed = self.query_one("#typed", Input)
-        if typed.value.strip().upper() != self._last:
-            self.query_one("#said", Plain).show("That is not the last group.")
-            typed.focus()
-        elif self._renewed:
-            self.dismiss(None)
-        else:
-            self.workbench.enter()
-
-    def action_stay(self) -> None:
-        """Escape does not skip this."""
-        self.query_one("#said", Plain).show("Type the last group to go on.")

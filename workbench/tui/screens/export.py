@@ -57,7 +57,7 @@ class ExportScreen(WorkbenchScreen):
 
         self.query_one("#export-adapters").display = False
         self.query_one(ExportPane).display = False
-        self.begin("list-adapters", task)
+        self.fetch("list-adapters", task)
 
     @on(WorkDone)
     def _listed(self, event: WorkDone) -> None:

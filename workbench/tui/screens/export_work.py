@@ -7,24 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.errors import BadInput, WorkbenchError
+from workbench.tui.hints import told
 from workbench.tui.widgets.export_result import Written
 from workbench.tui.work import Progress
 
 if TYPE_CHECKING:
     from workbench.exports.preflight import Room
     from workbench.tui.session import Session
-
-# What to do, in the words of the screen, where the room's hint speaks of commands.
-_HINTS = {
-    "bad_input": "Choose another folder.",
-    "base_mismatch": "Add the original model again under Models.",
-    "base_missing": "Add the same model again under Models; its name does not matter.",
-    "disk": "Free some disk, or choose a folder on another one.",
-    "inside_home": "Choose a folder elsewhere.",
-    "no_adapter": "Choose safetensors.",
-    "not_writable": "Choose another folder.",
-    "unmergeable": "Choose peft.",
-}
 
 
 @dataclass(frozen=True)
@@ -67,16 +56,23 @@ def check(session: Session, asked: Asked, *, suggest: bool) -> Checked:
     vault, folder = session.vault, asked.folder
     try:
         if suggest:
-            out = suggested_target(vault.home, f"{asked.name}-{asked.target}")
-            folder = str(out)
+            name = f"{asked.name}-{asked.target}"
+            out = suggested_target(vault.home, name, used=session.exports)
+            folder = _short(out)
         else:
             out = asked.out
         room = check_export(vault, asked.adapter, target=asked.target, out=out, base=asked.base)
     except WorkbenchError as error:
-        return Checked(folder, None, f"{error.message} {hint_for(error)}".rstrip())
+        return Checked(folder, None, told(error, "export"))
     except OSError as error:  # no such name on this file system: too long, a loop of links
         return Checked(folder, None, f"That folder cannot be used ({error.strerror}).")
     return Checked(folder, room, "")
+
+
+def _short(path: Path) -> str:
+    """Return a path as a person would type it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if home in path.parents else str(path)
 
 
 def write(session: Session, asked: Asked, tell: Progress) -> Written:
@@ -97,6 +93,7 @@ def write(session: Session, asked: Asked, tell: Progress) -> Written:
     document = export_adapter(
         vault, asked.adapter, target=asked.target, out=out, base=asked.base, progress=tell
     )
+    session.exports = out.parent
     return Written(
         folder=str(out),
         files=document["files"],
@@ -104,8 +101,3 @@ def write(session: Session, asked: Asked, tell: Progress) -> Written:
         fidelity=in_words(document["fidelity"]),
         loading=how_to_load(asked.target, method, out),
     )
-
-
-def hint_for(error: WorkbenchError) -> str:
-    """Return what to do about a refusal, in the words of the screen."""
-    return _HINTS.get(error.code, error.hint)

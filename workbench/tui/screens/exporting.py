@@ -15,8 +15,9 @@ from textual.widgets import Button
 
 from workbench.exports.contract import BASES, PLANNED_TARGETS, TARGETS
 from workbench.tui import work
+from workbench.tui.hints import hint, told
 from workbench.tui.modals.questions import MessageModal
-from workbench.tui.screens.export_work import Asked, Checked, check, hint_for, write
+from workbench.tui.screens.export_work import Asked, Checked, check, write
 from workbench.tui.stopping import StopFlag
 from workbench.tui.widgets.export_form import ExportForm, Way
 from workbench.tui.widgets.export_result import ExportResult, Written
@@ -155,7 +156,7 @@ class ExportPane(Container):
             return
         form.show_bases(form.target == "safetensors" and adapter["method"] == "qlora")
         asked, suggest = self._asked(adapter), not self._chosen_by_hand
-        work.begin(self, _CHECK, lambda _: check(session, asked, suggest=suggest))
+        work.fetch(self, _CHECK, lambda _: check(session, asked, suggest=suggest))
 
     def _show_check(self, checked: Checked) -> None:
         form = self._form
@@ -171,7 +172,7 @@ class ExportPane(Container):
     def _look_for_folder(self, event: ExportForm.FolderWanted) -> None:
         """Choose where the export's own folder is made."""
         event.stop()
-        from workbench.tui.modals.folders import FolderModal, nearest_folder
+        from workbench.tui.modals.pickers import FolderModal, nearest_folder
 
         typed = Path(self._form.folder)
 
@@ -252,7 +253,7 @@ class ExportPane(Container):
     def _failed(self, event: work.WorkFailed) -> None:
         event.stop()
         if event.work == _CHECK:
-            self._form.say(f"▲ {event.error.message} {event.error.hint}".rstrip(), good=False)
+            self._form.say(f"▲ {told(event.error, 'export')}", good=False)
             return
         self._stop = None
         self._show("ask")
@@ -261,7 +262,7 @@ class ExportPane(Container):
             self._form.say("Stopped. Nothing was left behind.", good=True)
             return
         self._form.say(f"▲ {event.error.message}", good=False)
-        text = f"{event.error.message}\n\n{hint_for(event.error)}".rstrip()
+        text = f"{event.error.message}\n\n{hint(event.error, 'export')}".rstrip()
         self.app.push_screen(MessageModal("That did not work", text))
 
     def _show(self, part: str) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Button, OptionList
 from textual.widgets.option_list import Option
 
 from workbench.runs.state import RunState
+from workbench.tui.hints import hint
 from workbench.tui.overview import NextStep, Overview, look, next_step, progress_line, run_counts
 from workbench.tui.protection import badge, verdict
 from workbench.tui.screens.base import WorkbenchScreen
@@ -78,7 +79,7 @@ class HomeScreen(WorkbenchScreen):
     @on(events.ScreenResume)
     def _look(self) -> None:
         if self.session.is_open:
-            self.begin("look", lambda _: look(self.session.vault))
+            self.fetch("look", lambda _: look(self.session.vault))
 
     def _take_live(self, live: tuple[RunState, ...]) -> None:
         self._show_live(live)
@@ -104,7 +105,7 @@ class HomeScreen(WorkbenchScreen):
     def take_failure(self, event: WorkFailed) -> bool:
         """Say on the screen what keeps it from looking; it looks again when something changes."""
         self.query_one("#says", Plain).show(event.error.message)
-        self.query_one("#about", Plain).show(event.error.hint)
+        self.query_one("#about", Plain).show(hint(event.error))
         return True
 
     def _show_next(self, step: NextStep) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import DataTable
-from textual.worker import Worker
 
 from workbench.models.shelf import Verification
 from workbench.tui.modals.questions import ConfirmModal, MessageModal
 from workbench.tui.screens.adding import AddModelScreen
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.checking import CheckingScreen
 from workbench.tui.screens.shelf import (
     COLUMNS,
     EMPTY,
@@ -28,17 +27,18 @@ from workbench.tui.widgets.facts import Facts
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.progress import ProgressLine
 from workbench.tui.widgets.row_table import RowTable
-from workbench.tui.work import Progress, WorkDone, WorkFailed, WorkProgressed
+from workbench.tui.work import Progress, WorkDone
 from workbench.wording import count, size
 
 _PHASES = {"verify": "Reading its files", "copy": "Copying"}
 
 
-class ModelsScreen(WorkbenchScreen):
+class ModelsScreen(CheckingScreen):
     """All base models; the details of the chosen one."""
 
     PLACE = "models"
     TOUR = "The starter model is here already. Esc goes back."
+    COUNTS_BYTES = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "add", "Add", id="models.add",
                 tooltip="Check the folder of a model and put it on the shelf"),
@@ -55,7 +55,6 @@ class ModelsScreen(WorkbenchScreen):
         super().__init__()
         self._shelf = Shelf(())
         self._added = ""
-        self._working: Worker[None] | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Plain("Reading the shelf…", id="none", classes="empty")
@@ -69,7 +68,7 @@ class ModelsScreen(WorkbenchScreen):
     def on_screen_resume(self) -> None:
         """Read the shelf; again after something above may have changed it."""
         if self.session.is_open:
-            self.begin("shelf", lambda _: read_shelf(self.session.vault))
+            self.fetch("shelf", lambda _: read_shelf(self.session.vault))
 
     @property
     def chosen(self) -> ShelfModel | None:
@@ -81,21 +80,15 @@ class ModelsScreen(WorkbenchScreen):
         if event.work == "shelf":
             self._fill(event.result)
         elif event.work == "verify":
-            self._end_work()
+            self.end_work()
             self.app.push_screen(verdict(event.result))
         elif event.work == "starter":
             self._added = event.result
-            self._end_work()
+            self.end_work()
             self.on_screen_resume()
         elif event.work == "remove":
             self.app.notify(f"{event.result} is off the shelf.")
             self.on_screen_resume()
-
-    def take_failure(self, event: WorkFailed) -> bool:
-        """Clear what was shown of the work; the message says the rest."""
-        if event.work in ("verify", "starter"):
-            self._end_work()
-        return False
 
     def _fill(self, shelf: Shelf) -> None:
         self._shelf = shelf
@@ -117,13 +110,11 @@ class ModelsScreen(WorkbenchScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what cannot be done now."""
-        idle = self._working is None
+        idle = not self.is_at_work
         if action == "add_starter":
             return idle and not self._shelf.has_starter
         if action in ("verify", "remove"):
             return idle and bool(self._shelf.models)
-        if action == "stop":
-            return not idle
         return super().check_action(action, parameters)
 
     def action_add(self) -> None:
@@ -142,7 +133,7 @@ class ModelsScreen(WorkbenchScreen):
 
             return add_starter(self.session.vault, progress=tell).object_id
 
-        self._begin_work("starter", task)
+        self.do("starter", task)
 
     def action_verify(self) -> None:
         """Hash its files again."""
@@ -154,27 +145,11 @@ class ModelsScreen(WorkbenchScreen):
 
                 return verify_model(self.session.vault, name, progress=tell)
 
-            self._begin_work("verify", task)
+            self.check("verify", task)
 
-    def _begin_work(self, name: str, task: Any) -> None:
-        self._working = self.begin(name, task)
-        self.refresh_bindings()
-
-    @on(WorkProgressed)
-    def _progressed(self, event: WorkProgressed) -> None:
-        phase = _PHASES.get(event.phase, event.phase)
-        self.query_one(ProgressLine).tell(event.done, event.total, phase)
-
-    def action_stop(self) -> None:
-        """Stop what is at work; nothing half done stays."""
-        if self._working is not None:
-            self._working.cancel()
-            self._end_work()
-
-    def _end_work(self) -> None:
-        self._working = None
-        self.query_one(ProgressLine).clear_line()
-        self.refresh_bindings()
+    def progress_words(self, phase: str) -> str:
+        """Say what becomes of the model's files."""
+        return _PHASES.get(phase, phase)
 
     def action_remove(self) -> None:
         """Ask for its name, then take it off."""

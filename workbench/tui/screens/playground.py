@@ -80,7 +80,7 @@ class PlaygroundScreen(WorkbenchScreen):
         """Find out who there is to talk to."""
         self.query_one("#who").display = False
         self.query_one("#question", Input).focus()
-        self.begin("speakers", lambda _: _speakers(self.session.vault))
+        self.fetch("speakers", lambda _: _speakers(self.session.vault))
 
     @on(WorkDone)
     def _finished(self, event: WorkDone) -> None:
@@ -205,6 +205,8 @@ class PlaygroundScreen(WorkbenchScreen):
             self._work = None
         self.query_one("#question", Input).value = ""
         self.query_one("#state", Plain).show("")
+        for part in self.query(".asked, .answers Plain").results(Plain):
+            part.show("")  # what holds them lets go of them only when it is drawn again
         self.action_new()
 
     def action_stop(self) -> None:

@@ -118,7 +118,7 @@ class RecordsScreen(WorkbenchScreen):
             records = page(self.session.vault, name, first, number, split, most=LONGEST)
             return _Page(split, first, [_row(record) for record in records])
 
-        self.begin("page", task)
+        self.fetch("page", task)
 
     @on(WorkDone)
     def _fetched(self, event: WorkDone) -> None:
@@ -222,7 +222,7 @@ class RecordScreen(WorkbenchScreen):
 
     def _fetch(self) -> None:
         name, split, row = self._dataset["object_id"], self._split, self.row
-        self.begin("record", lambda _: page(self.session.vault, name, row, 1, split))
+        self.fetch("record", lambda _: page(self.session.vault, name, row, 1, split))
 
     @on(WorkDone)
     async def _fetched(self, event: WorkDone) -> None:

@@ -43,7 +43,7 @@ class RejectsScreen(WorkbenchScreen):
         """Read the list."""
         self.query_one("#none").display = False
         name = self._dataset["object_id"]
-        self.begin("rejects", lambda _: rejects(self.session.vault, name))
+        self.fetch("rejects", lambda _: rejects(self.session.vault, name))
 
     @on(WorkDone)
     def _read(self, event: WorkDone) -> None:

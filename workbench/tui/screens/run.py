@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 
+from workbench.tui.hints import hint
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.widgets.plain import Plain
@@ -42,5 +43,5 @@ class RunScreen(WorkbenchScreen):
     @on(RunPanel.Gone)
     async def _gone(self, event: RunPanel.Gone) -> None:
         await self.query_one(RunPanel).remove()
-        text = f"{event.error.message}\n\n{event.error.hint}\n\nEscape goes back to the runs."
+        text = f"{event.error.message}\n\n{hint(event.error)}\n\nEscape goes back to the runs."
         await self.query_one("#body").mount(Plain(text, classes="empty"))

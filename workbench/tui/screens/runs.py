@@ -94,6 +94,7 @@ class RunsScreen(WorkbenchScreen):
             table.add_column(cell(title), width=width, key=title)
         table.focus()
         self.watch(self.workbench, "runs", self._take)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
         self.set_interval(1.0, self._tick)
 
     def on_screen_resume(self) -> None:
@@ -106,7 +107,7 @@ class RunsScreen(WorkbenchScreen):
     def _take(self, runs: tuple[RunState, ...]) -> None:
         if any(state.run not in self._names for state in runs):
             known = self._names
-            self.begin("names", lambda _: name_runs(self.session.vault, runs, known))
+            self.fetch("names", lambda _: name_runs(self.session.vault, runs, known))
         self._show(runs)
 
     def _tick(self) -> None:
@@ -139,6 +140,11 @@ class RunsScreen(WorkbenchScreen):
         if not rows:
             empty.show(_EMPTY if not runs else "No run is like that. Press f for another filter.")
         self._offer()
+
+    def _recolour(self) -> None:
+        """Make the rows anew: equal texts of another colour count as the same."""
+        self._shown = {}
+        self._show(self.workbench.runs)
 
     def _fill(self, rows: dict[str, tuple[Text, ...]]) -> None:
         """Put other rows into the table; the cursor stays on its run, or at its height."""

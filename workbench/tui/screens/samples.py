@@ -132,7 +132,7 @@ class SamplesScreen(WorkbenchScreen):
             self._asked = False
             self._say(event.result)
             self.refresh_bindings()
-        elif event.work == "samples" and self.session.is_open:
+        elif event.work == "samples":
             await self._take(event.result)
 
     def take_failure(self, event: WorkFailed) -> bool:
@@ -150,7 +150,7 @@ class SamplesScreen(WorkbenchScreen):
 
     def _fetch(self) -> None:
         if self.session.is_open:
-            self.begin("samples", lambda _: samples_of(self.session.vault, self.run_id))
+            self.fetch("samples", lambda _: samples_of(self.session.vault, self.run_id))
 
     async def _take(self, samples: Sequence[Sample]) -> None:
         """Show the newest sample, unless somebody reads an earlier one."""

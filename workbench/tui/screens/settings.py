@@ -16,7 +16,7 @@ from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.settings import THEMES
 from workbench.tui.widgets.check import Check
 from workbench.tui.widgets.choice import Choice
-from workbench.tui.widgets.plain import Plain, shown
+from workbench.tui.widgets.plain import Plain, Tone, shown
 from workbench.tui.work import Progress, WorkDone, WorkFailed
 from workbench.wording import count
 
@@ -96,11 +96,8 @@ class SettingsScreen(WorkbenchScreen):
         else:
             self._say("Kept.", "good")
 
-    def _say(self, text: str, tone: str = "") -> None:
-        line = self.query_one("#settings-said", Plain)
-        line.show(text)
-        for name in ("good", "bad"):
-            line.set_class(tone == name, name)
+    def _say(self, text: str, tone: Tone = "") -> None:
+        self.query_one("#settings-said", Plain).say(text, tone)
 
     @on(RadioSet.Changed, "#theme")
     def _take_theme(self, event: RadioSet.Changed) -> None:
@@ -194,10 +191,12 @@ class SettingsScreen(WorkbenchScreen):
         elif event.work == "passphrase":
             self._say("The passphrase was changed; the old one opens nothing any more.", "good")
         elif event.work == "recovery":
-            from workbench.tui.screens.door import RecoveryScreen
+            from workbench.tui.screens.recovery import RecoveryScreen, note_recovery_key
 
             self._say("The new recovery key is in force.", "good")
-            self.app.push_screen(RecoveryScreen(event.result, renewed=True))
+            note_recovery_key(self.workbench, False)
+            if self.session.is_open:  # otherwise it is asked about after the door
+                self.app.push_screen(RecoveryScreen(event.result))
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Tell on the line what did not work; nothing was changed."""

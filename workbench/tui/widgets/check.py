@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from textual.content import Content
 from textual.widgets import Checkbox
 
 
 class Check(Checkbox):
     """`[x]` or `[ ]` before its label, which is a literal of ours."""
 
-    BUTTON_LEFT = "["
-    BUTTON_RIGHT = "]"
-
-    def watch_value(self) -> None:
-        """Show the state, and tell of the change."""
-        self.BUTTON_INNER = "x" if self.value else " "
-        super().watch_value()
-
-    def on_mount(self) -> None:
-        """Show the first state."""
-        self.BUTTON_INNER = "x" if self.value else " "
+    def render(self) -> Content:
+        """Draw the mark, as readable as the text beside it, and the label."""
+        mark = Content("[x]" if self.value else "[ ]")
+        style = self.get_visual_style("toggle--label")
+        return mark + self.label.pad(1, 1).stylize_before(style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -14,8 +15,8 @@ from workbench.text import printable
 class Facts(Static):
     """Shows (name, value) pairs; values may come from outside."""
 
-    def __init__(self, pairs: Sequence[tuple[str, object]] = (), **options: str | None) -> None:
-        super().__init__(_grid(pairs), markup=False, **options)  # type: ignore[arg-type]
+    def __init__(self, pairs: Sequence[tuple[str, object]] = (), **options: Any) -> None:
+        super().__init__(_grid(pairs), markup=False, **options)
 
     def show(self, pairs: Sequence[tuple[str, object]]) -> None:
         """Show other facts."""

@@ -21,7 +21,7 @@ class Figures(Widget):
 
     pairs: reactive[tuple[tuple[str, str], ...]] = reactive(())
 
-    def __init__(self, *, column: int, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, column: int, id: str | None = None) -> None:
         """Show nothing yet; `column` is the width of a column."""
         super().__init__(id=id)
         self._column = column

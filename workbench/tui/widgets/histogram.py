@@ -55,7 +55,7 @@ class Histogram(Widget):
         limit: int = 0,
         *,
         unit: str = "token",
-        id: str | None = None,  # noqa: A002  Textual's name
+        id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)

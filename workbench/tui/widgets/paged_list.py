@@ -63,7 +63,7 @@ class PagedList(ScrollView, can_focus=True):
             super().__init__()
             self.row = row
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's own name
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._total = 0
         self._pages: dict[int, tuple[str, ...]] = {}

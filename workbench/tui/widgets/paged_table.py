@@ -171,7 +171,7 @@ class PagedTable(DataTable, inherit_bindings=False):
         widths: Sequence[int],
         *,
         texts: Sequence[int] = (),
-        id: str | None = None,  # noqa: A002  Textual's name
+        id: str | None = None,
     ) -> None:
         """Make an empty table.
 

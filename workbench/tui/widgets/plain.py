@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from rich.text import Text
 from textual.content import Content
@@ -10,12 +10,20 @@ from textual.widgets import Static
 
 from workbench.text import printable
 
+# How a sentence on the screen is meant; empty: neither well nor ill.
+Tone: TypeAlias = Literal["", "good", "bad", "muted"]
+
 CELL = 60  # characters of a table's cell
+# Each line costs time whenever it is laid out, on the screen or far below it.
+_MOST_LINES = 1000
 
 
 def shown(value: object, *, limit: int = 10_000, multiline: bool = False) -> Content:
     """Return `value` as content that neither a terminal nor Textual's markup can misread."""
-    return Content(printable(str(value), limit=limit, multiline=multiline))
+    text = printable(str(value), limit=limit, multiline=multiline)
+    if text.count("\n") > _MOST_LINES:
+        text = "\n".join([*text.split("\n", _MOST_LINES)[:_MOST_LINES], "\u2026"])
+    return Content(text)
 
 
 def cell(value: object, style: str = "", *, limit: int = CELL) -> Text:
@@ -38,3 +46,9 @@ class Plain(Static):
             return
         self._text = str(text)
         self.update(shown(text, multiline=self._multiline))
+
+    def say(self, text: object, tone: Tone = "") -> None:
+        """Show another text in the colour of what it says."""
+        self.show(text)
+        for name in ("good", "bad", "muted"):
+            self.set_class(tone == name, name)

@@ -21,7 +21,7 @@ class ProgressLine(Plain):
     def __init__(
         self,
         *,
-        id: str | None = None,  # noqa: A002  Textual's name
+        id: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("", id=id)

@@ -21,6 +21,7 @@ Piece: TypeAlias = tuple[str, bool | None]
 
 BULLET = "•"
 MOST_CHARACTERS = 20_000  # of one record; more would only slow the screen down
+MOST_LINES = 1_000
 MOST_PIECES = 200
 LEGEND = "▸learnt◂ underlined · the rest is read, not learnt"
 _OPENING, _CLOSING = "▸", "◂"
@@ -52,7 +53,7 @@ class RecordView(Vertical):
     def __init__(
         self,
         *,
-        id: str | None = None,  # noqa: A002  Textual's name
+        id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
@@ -108,20 +109,26 @@ def record_content(pieces: Sequence[Piece], *, revealed: bool) -> Content:
     room = max(MOST_CHARACTERS // max(len(shown), 1), 100)
     parts: list[Content | str | tuple[str, str]] = []
     for text, learnt in shown:
-        cut = text[:room]
+        cut = _beginning(text[:room])
         body = printable(cut if revealed else hidden(cut), limit=room, multiline=True)
         body = body.replace("\t", "    ")
         if learnt:
             parts.append((_OPENING, _AROUND))
         parts.append((body, _LEARNT if learnt else "" if learnt is None else _READ))
-        if len(text) > room:
-            parts.append((f"… ({count(len(text) - room, 'more character')})", _CUT))
+        if len(text) > len(cut):
+            parts.append((f"… ({count(len(text) - len(cut), 'more character')})", _CUT))
         if learnt:
             parts.append((_CLOSING, _AROUND))
     if len(pieces) > len(shown):
         left = count(len(pieces) - len(shown), "more piece")
         parts.append((f"\n… ({left})", _CUT))
     return Content.assemble(*parts)
+
+
+def _beginning(text: str) -> str:
+    """Return the first lines of a text that has too many."""
+    lines = text.split("\n", MOST_LINES)
+    return text if len(lines) <= MOST_LINES else "\n".join(lines[:MOST_LINES])
 
 
 def hidden(text: str) -> str:

@@ -58,7 +58,7 @@ class RowTable(DataTable[object]):
         self,
         labels: Sequence[str],
         *,
-        id: str | None = None,  # noqa: A002  Textual's name
+        id: str | None = None,
     ) -> None:
         """Make an empty table with columns of these names, which are the product's own words."""
         super().__init__(cursor_type="row", id=id)

@@ -18,7 +18,7 @@ class Sentences(Widget):
 
     sentences: reactive[tuple[str, ...]] = reactive(())
 
-    def __init__(self, more: str, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, more: str, *, id: str | None = None) -> None:
         """Show nothing yet; `more` ends what had to be cut short."""
         super().__init__(id=id)
         self._more = more

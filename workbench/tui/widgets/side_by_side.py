@@ -44,6 +44,11 @@ class SideBySideView(VerticalScroll):
                 yield Plain(label, classes="label", id=f"label-{name}")
                 yield Plain("", classes="text", id=f"text-{name}")
 
+    def clear(self) -> None:
+        """Hold no text any longer."""
+        for name, _ in self._PARTS:
+            self.query_one(f"#text-{name}", Plain).show("")
+
     def show_record(self, record: Compared, *, revealed: bool) -> None:
         """Show a record from its top."""
         for name, _ in self._PARTS:

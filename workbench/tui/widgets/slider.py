@@ -85,7 +85,7 @@ class Slider(Widget, can_focus=True):
         *,
         value: Value,
         label_width: int = LABEL,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
     ) -> None:
         """Make a slider.
 

@@ -48,7 +48,7 @@ class Turns(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     revealed: reactive[bool] = reactive(False)
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._turns: tuple[tuple[str, str], ...] = ()
 

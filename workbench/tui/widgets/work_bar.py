@@ -18,7 +18,7 @@ class WorkBar(ProgressLine):
         self,
         phases: Mapping[str, str],
         *,
-        id: str | None = None,  # noqa: A002  Textual's own name
+        id: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(id=id, clock=clock)

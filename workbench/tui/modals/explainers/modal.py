@@ -9,17 +9,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 
+from workbench.tui.modals.base import WorkbenchModal
 from workbench.tui.modals.explainers.sheet import About
 from workbench.tui.modals.explainers.terms import PLACES, TERMS
 from workbench.tui.widgets.plain import Plain, shown
 from workbench.tui.widgets.slider import Slider, Stop
 
 
-class ExplainerModal(ModalScreen[None]):
+class ExplainerModal(WorkbenchModal[None]):
     """Explains one term at a time, with the figures of one model and run.
 
     Attributes:
@@ -104,7 +104,7 @@ class ExplainerModal(ModalScreen[None]):
         self.dismiss(None)
 
 
-class TermsModal(ModalScreen[str | None]):
+class TermsModal(WorkbenchModal[str | None]):
     """The list of terms; returns the chosen one's name, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

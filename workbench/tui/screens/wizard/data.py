@@ -11,7 +11,6 @@ from textual.containers import Container
 from workbench.tui.screens.wizard.data_stage import Stage
 from workbench.tui.screens.wizard.step import WizardStep
 from workbench.tui.widgets.plain import Plain
-from workbench.tui.widgets.records import RecordView
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
 
 STAGES = {"choose": "Choose", "check": "Check", "sealed": "Sealed"}
@@ -82,9 +81,9 @@ class DataStep(WizardStep):
             self.stage.go_on()
 
     def conceal(self) -> None:
-        """Hide the records."""
-        for view in self.query(RecordView):
-            view.revealed = False
+        """Hold no record any longer; the stage fetches them again once the vault is open."""
+        if self.stage is not None:
+            self.stage.conceal()
 
     @on(WorkDone)
     @on(WorkProgressed)

@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, TabbedContent, TabPane
 
+from workbench.tui.hints import told
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.wizard import data_report
 from workbench.tui.screens.wizard.data_fields import ColumnChoice, ReadingChanged
-from workbench.tui.screens.wizard.data_stage import Stage, told
+from workbench.tui.screens.wizard.data_stage import Stage
 from workbench.tui.screens.wizard.data_work import (
     Looked,
     bring_in,
@@ -30,6 +31,8 @@ from workbench.tui.widgets.progress import progress_text
 from workbench.tui.widgets.records import RecordView
 from workbench.tui.widgets.text_input import TextInput
 from workbench.tui.work import WorkDone, WorkFailed, WorkProgressed
+
+_NAMES_FIRST = "The first line of a CSV file names its columns"
 
 
 class CheckStage(Stage):
@@ -75,6 +78,7 @@ class CheckStage(Stage):
             with Horizontal(classes="row"):
                 yield Plain("Held out to judge the result, %")
                 yield TextInput(_percent(splits.get("test", 0)), id="test", max_length=4)
+            yield Check(_NAMES_FIRST, reading["header"], id="header")
             yield Check(
                 "Leave out records that repeat an earlier one",
                 reading["dedupe"] == "exact",
@@ -101,6 +105,13 @@ class CheckStage(Stage):
         self.query_one("#back", Button).focus()
         self._look()
 
+    def conceal(self) -> None:
+        """Forget the records; look at the files again once the vault is open."""
+        self._looked = None
+        self.forget_preview()
+        if not self._importing:
+            self._look()
+
     def on_unmount(self) -> None:
         """Say what became of an import whose screen was left."""
         if self._importing:
@@ -110,7 +121,7 @@ class CheckStage(Stage):
         draft = self.step.draft
         self.query_one("#go", Button).disabled = True
         self.say("Looking…", kind="muted")
-        self.begin("look", lambda _: look(self.step.session.vault, draft))
+        self.fetch("look", lambda _: look(self.step.session.vault, draft))
 
     @on(WorkDone)
     def _done(self, event: WorkDone) -> None:
@@ -159,7 +170,7 @@ class CheckStage(Stage):
         """Say what went wrong, and put the focus where it can be mended."""
         self._show_importing(False)
         stopped = event.error.code == "stopped"
-        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error))
+        self.say("Stopped. Nothing of it was kept." if stopped else told(event.error, "data"))
         if event.work == "look":
             self.query_one("#found", Plain).show("The files cannot be read.")
             self.query_one("#back", Button).focus()
@@ -178,7 +189,14 @@ class CheckStage(Stage):
         self._change(kind=event.kind, mapping=event.mapping)
         self._look()
 
-    @on(Checkbox.Changed)
+    @on(Checkbox.Changed, "#header")
+    def _read_first_line(self, event: Checkbox.Changed) -> None:
+        event.stop()
+        # The columns are called otherwise now, so what was mapped is void.
+        self._change(header=event.value, kind="auto", mapping={})
+        self._look()
+
+    @on(Checkbox.Changed, "#dedupe, #redact")
     def _tick(self) -> None:
         dedupe, redact = (self.query_one(name, Check).value for name in ("#dedupe", "#redact"))
         before = reading_of(self.step.draft)

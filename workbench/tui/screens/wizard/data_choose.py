@@ -20,6 +20,7 @@ from workbench.tui.work import WorkDone
 from workbench.wording import count, size
 
 MOST_FILES = 100
+_NO_HEADER = "▲ its first line does not look like names of columns"
 
 
 class ChooseStage(Stage):
@@ -59,7 +60,7 @@ class ChooseStage(Stage):
             self.focus_default()
         else:
             self.query_one("#path", Input).focus()
-        self.begin("datasets", lambda _: self._datasets())
+        self.fetch("datasets", lambda _: self._datasets())
 
     def _datasets(self) -> list[dict[str, Any]]:
         from workbench.datasets.collection import list_datasets
@@ -100,7 +101,9 @@ class ChooseStage(Stage):
             except RuntimeError:  # there is no such user's home
                 found = Path(path)
             seen = look_at(found)
-            return str(found), f"{seen.name}: {size(seen.bytes)}, {_columns(seen.headings)}."
+            # What seems to be a record stays out of sight.
+            columns = _NO_HEADER if seen.doubtful else _columns(seen.headings)
+            return str(found), f"{seen.name}: {size(seen.bytes)}, {columns}."
 
         self.say("Looking…", kind="muted")
         self.begin("add", look)
@@ -129,7 +132,7 @@ class ChooseStage(Stage):
     @on(Button.Pressed, "#browse")
     def action_browse(self) -> None:
         """Choose a file from the folders."""
-        from workbench.tui.modals.files import FilesModal
+        from workbench.tui.modals.pickers import FilesModal
 
         files = self.step.draft.files
         start = Path(files[-1]).parent if files else Path.home()

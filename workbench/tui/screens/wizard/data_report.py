@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from workbench.text import printable
-from workbench.tui.data_words import KINDS, identifiers, rejected
-from workbench.tui.screens.wizard.data_stage import told
+from workbench.tui.data_words import FIELDS, KINDS, identifiers, rejected
+from workbench.tui.hints import told
 from workbench.tui.screens.wizard.data_work import Looked
 from workbench.wording import count
 
@@ -27,13 +27,19 @@ def found(looked: Looked) -> str:
 def findings(looked: Looked) -> str:
     """Return what is amiss with them, or why nothing fits."""
     seen = looked.peek
+    warned = _first_lines(looked)
     if not seen.kind:
-        fault = told(seen.fault) if seen.fault is not None else ""
+        fault = told(seen.fault, "data") if seen.fault is not None else ""
+        if seen.missing:
+            named = " and ".join(FIELDS[field] for field in seen.missing)
+            fault = f"Still missing: which column holds the {named}?"
         if seen.fault is not None and seen.fault.code == "mixed_kinds":
             return f"{seen.fault.message} Import it as a dataset of its own."
+        if seen.files[0].doubtful:  # a record is not shown before somebody reveals it
+            return f"{warned}{fault}"
         named = ", ".join(printable(name, limit=30) for name in seen.headings[:20])
         return f"{fault}\n\nThe file has: {named}."
-    lines = []
+    lines = [warned.rstrip()] if warned else []
     if seen.duplicates:
         verb = "repeats" if seen.duplicates == 1 else "repeat"
         lines.append(f"{count(seen.duplicates)} {verb} an earlier record.")
@@ -49,11 +55,22 @@ def findings(looked: Looked) -> str:
     return "\n".join(lines)
 
 
+def _first_lines(looked: Looked) -> str:
+    """Warn of files that seem to have no header."""
+    doubtful = [printable(item.name, limit=24) for item in looked.peek.files if item.doubtful]
+    if not doubtful:
+        return ""
+    return (
+        f"▲ The first line of {', '.join(doubtful[:3])} looks like a record, not like names of "
+        "columns. If it is one, say so under Options.\n\n"
+    )
+
+
 def about_lengths(looked: Looked) -> str:
     """Return what the lengths mean."""
     preview = looked.preview
     if not preview.lengths:
-        return "" if preview.fault is None else told(preview.fault)
+        return "" if preview.fault is None else told(preview.fault, "data")
     return (
         f"Lengths in tokens, as {preview.model} counts them (about four characters each). The "
         "longest record sets how much memory training takes; you choose that limit in step Fit."

@@ -54,8 +54,17 @@ class SealedStage(Stage):
         self._opened: Opened | None = None
         self.query_one("#again").display = False
         self.focus_default()
+        self._open()
+
+    def _open(self) -> None:
         draft = self.step.draft
-        self.begin("open", lambda _: open_sealed(self.step.session.vault, draft))
+        self.fetch("open", lambda _: open_sealed(self.step.session.vault, draft))
+
+    def conceal(self) -> None:
+        """Forget the records; open the dataset again once the vault is."""
+        self._opened = None
+        self.forget_preview()
+        self._open()
 
     @on(WorkDone)
     def _show(self, event: WorkDone) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -13,23 +12,16 @@ from textual.widget import Widget
 from textual.widgets import Button, TabbedContent
 from textual.worker import Worker
 
-from workbench.errors import WorkbenchError
 from workbench.tui import work
+from workbench.tui.hints import told
 from workbench.tui.screens.wizard.data_work import Preview
+from workbench.tui.session import Locked
 from workbench.tui.widgets.histogram import Histogram
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.records import RecordView
 
 if TYPE_CHECKING:
     from workbench.tui.screens.wizard.data import DataStep
-
-# Errors whose hint speaks of commands.
-_SAID = {
-    "kind_unknown": "The columns fit nothing yet: say what the records are, and which column is "
-    "which.",
-    "bad_map": "A column that was chosen is not in this file. Choose again.",
-    "not_sealed": "This machine cannot cut the preview off from the network, so none is shown.",
-}
 
 
 class Stage(Container):
@@ -54,9 +46,13 @@ class Stage(Container):
         self._preview = Preview()
         self._place = 0
 
-    def begin(self, name: str, task: Callable[[work.Progress], object]) -> Worker[None]:
+    def begin(self, name: str, task: work.Task) -> Worker[None]:
         """Do `task` in a thread; see `workbench.tui.work.begin`."""
         return work.begin(self, name, task)
+
+    def fetch(self, name: str, task: work.Task) -> None:
+        """Read something for the stage in a thread; see `workbench.tui.work.fetch`."""
+        work.fetch(self, name, task)
 
     def say(self, text: str, *, kind: str = "bad") -> None:
         """Say something above the buttons: what went wrong, or what is going on."""
@@ -67,11 +63,14 @@ class Stage(Container):
     @on(work.WorkFailed)
     def _tell(self, event: work.WorkFailed) -> None:
         event.stop()
-        self.failed(event)
+        if isinstance(event.error, Locked):
+            self.step.wizard.begin_again()
+        else:
+            self.failed(event)
 
     def failed(self, event: work.WorkFailed) -> None:
         """Say what failed; a stage may do more."""
-        self.say(told(event.error))
+        self.say(told(event.error, "data"))
 
     def go_on(self) -> None:
         """Do what the default button does."""
@@ -81,7 +80,17 @@ class Stage(Container):
         else:
             self.app.notify("Not yet: look above for what is missing or still at work.")
 
+    def conceal(self) -> None:
+        """Forget the records, and ask for them again, which waits for the vault's unlocking."""
+
     # Records and lengths
+
+    def forget_preview(self) -> None:
+        """Hold and show no record any longer; what else the stage tells stays."""
+        self._preview = Preview()
+        view = self.query_one(RecordView)
+        view.revealed = False
+        view.show(())
 
     def show_preview(self, preview: Preview) -> None:
         """Show the records and the lengths."""
@@ -99,7 +108,7 @@ class Stage(Container):
             return
         seen_by = f"as {preview.model} sees it" if preview.model else "as it stands"
         if preview.fault is not None:
-            seen_by = f"as it stands: {told(preview.fault)}"
+            seen_by = f"as it stands: {told(preview.fault, 'data')}"
         place = f"{self._place + 1} of {len(preview.pieces)} (← →)"
         caption = f"{place} · {preview.captions[self._place]} · {seen_by}"
         view.show(preview.pieces[self._place], caption)
@@ -137,8 +146,11 @@ class Stage(Container):
         self.focus_default()
 
     def focus_default(self) -> None:
-        """Put the focus on the default button."""
-        self.query_one("#go", Button).focus()
+        """Put the focus on the default button, or on one beside it: without it no key works."""
+        buttons = [self.query_one("#go", Button), *self.query(".buttons Button").results(Button)]
+        usable = [button for button in buttons if button.focusable]
+        if usable:
+            usable[0].focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer turning pages only among the records, and views only where there are some."""
@@ -155,8 +167,3 @@ class Stage(Container):
     @on(TabbedContent.TabActivated)
     def _offer(self) -> None:
         self.screen.refresh_bindings()
-
-
-def told(error: WorkbenchError) -> str:
-    """Return an error in one paragraph, its hint included where that helps on a screen."""
-    return _SAID.get(error.code) or f"{error.message} {error.hint}".strip()

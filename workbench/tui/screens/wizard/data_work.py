@@ -91,6 +91,7 @@ def reading_of(draft: Draft) -> dict[str, Any]:
     told: dict[str, Any] = {
         "kind": "auto",
         "mapping": {},
+        "header": True,
         "name": "",
         "splits": {"validation": 0.05, "test": 0.05},
         "dedupe": "exact",
@@ -110,6 +111,7 @@ def look(vault: Vault, draft: Draft) -> Looked:
         [Path(name) for name in draft.files],
         kind=reading["kind"],
         mapping=reading["mapping"],
+        header=reading["header"],
         redact=reading["redact"],
         count=SAMPLED,
     )

@@ -14,6 +14,7 @@ from textual.widgets import Button
 
 from workbench.errors import DoesNotFit, UsageError, WorkbenchError
 from workbench.runs.drafts import Draft
+from workbench.tui.hints import told
 from workbench.tui.screens.wizard import fit_dialogs, fit_words, outlook
 from workbench.tui.screens.wizard.fit_choices import FitChoices
 from workbench.tui.screens.wizard.outlook import Ground, Outlook
@@ -97,7 +98,7 @@ class FitStep(WizardStep):
         """Fetch the facts, then the records' lengths, which may take a while."""
         self._tell_advice()
         draft, session = self.draft, self.session
-        self.begin("fit-ground", lambda _: outlook.load_ground(session.vault, draft, session.tour))
+        self.fetch("fit-ground", lambda _: outlook.load_ground(session.vault, draft, session.tour))
 
     @on(WorkDone)
     def _known(self, event: WorkDone) -> None:
@@ -109,7 +110,7 @@ class FitStep(WizardStep):
             go.disabled = False
             go.focus()
             draft, session = self.draft, self.session
-            self.begin("fit-lengths", lambda _: outlook.measure(session.vault, draft))
+            self.fetch("fit-lengths", lambda _: outlook.measure(session.vault, draft))
         elif event.work == "fit-lengths" and self.ground is not None:
             self.ground = replace(self.ground, lengths=event.result)
             self._lay(typed=True)
@@ -224,7 +225,7 @@ class FitStep(WizardStep):
         """Say what keeps this from being trained; empty: nothing does, but memory may."""
         error = self._blocked or self._refused
         if error is not None:
-            return f"✗ {error.message} {error.hint}".rstrip()
+            return f"✗ {told(error)}"
         mistakes = self.query_one(FitChoices).mistakes
         return "✗ " + " ".join(mistakes.values()) if mistakes else ""
 

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 
 def tell_why(app: App[Any], known: Outlook) -> None:
-    """Show everything that the planner said."""
+    """Show everything that the planner said, and what the other ways would cost and gain."""
+    from workbench.planning import explaining
     from workbench.tui.modals.questions import MessageModal
 
-    text = "\n\n".join(fit_words.advice(known))
+    lengths = known.ground.lengths
+    reasons = explaining.explain(known.ground.facts, known.plan, lengths.whole if lengths else None)
+    text = "\n\n".join((*fit_words.advice(known), *reasons))
     app.push_screen(MessageModal("Why this choice?", text))
 
 

@@ -82,7 +82,7 @@ class KeepStep(WizardStep):
 
             return made_by(session.vault, run)
 
-        self.begin(_LOAD, task)
+        self.fetch(_LOAD, task)
 
     @on(WorkDone)
     def _loaded(self, event: WorkDone) -> None:

@@ -66,7 +66,7 @@ class ModelStep(WizardStep):
 
     def _read(self) -> None:
         dataset = self.draft.dataset
-        self.begin("shelf", lambda _: read_shelf(self.session.vault, dataset))
+        self.fetch("shelf", lambda _: read_shelf(self.session.vault, dataset))
 
     @on(WorkDone)
     def _done(self, event: WorkDone) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Button, OptionList, TabbedContent, TabPane
 from workbench.errors import WorkbenchError
 from workbench.evaluation.advice import Facts, advise
 from workbench.runs.drafts import Draft
+from workbench.tui.hints import hint
 from workbench.tui.screens.wizard.review_parts import (
     PHASES,
     AdvicePane,
@@ -154,7 +155,10 @@ class ReviewStep(WizardStep):
         """Forget what both answered."""
         self.query_one(RecordsPane).forget()
         self.query_one(ConfusionPane).forget()
-        self.query_one(TabbedContent).hide_tab("confusion")
+        tabs = self.query_one(TabbedContent)
+        if tabs.active == "confusion":
+            tabs.active = "records"
+        tabs.hide_tab("confusion")
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Say here what went wrong; the path may go on without a review."""
@@ -273,4 +277,4 @@ class ReviewStep(WizardStep):
 
 
 def _told(error: WorkbenchError) -> str:
-    return f"{error.message}\n{error.hint}".rstrip()
+    return f"{error.message}\n{hint(error)}".rstrip()

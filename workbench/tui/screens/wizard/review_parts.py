@@ -67,7 +67,8 @@ class RecordsPane(TabPane):
 
     def forget(self) -> None:
         """Drop the records."""
-        self._rows = ()
+        self._rows, self._revealed = (), False
+        self.query_one(SideBySideView).clear()
         self.query_one("#review-none", Plain).show(_NOT_KEPT)
         self._draw()
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from threading import Lock
 from typing import Any, ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -16,6 +16,7 @@ from workbench.tui import work
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.wizard.step import WizardStep
+from workbench.tui.session import Locked
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.work import Progress, WorkDone, WorkFailed
 
@@ -61,6 +62,7 @@ class WizardScreen(WorkbenchScreen):
         self.step: WizardStep | None = None
         self._keeping = Lock()
         self._kept: Draft | None = None
+        self._cut_short = False
 
     @property
     def help_page(self) -> str:
@@ -74,7 +76,7 @@ class WizardScreen(WorkbenchScreen):
 
     def on_mount(self) -> None:
         """Go on with the draft that was kept."""
-        self.begin("load-draft", lambda _: load_draft(self.session.vault))
+        self.fetch("load-draft", lambda _: load_draft(self.session.vault))
 
     @on(WorkDone)
     async def _loaded(self, event: WorkDone) -> None:
@@ -87,6 +89,26 @@ class WizardScreen(WorkbenchScreen):
             self.workbench.go("home")
         elif event.work == "start-training":
             await self._take_run(event.result)
+
+    @on(WorkFailed)
+    def _note_lock(self, event: WorkFailed) -> None:
+        if isinstance(event.error, Locked):
+            self.begin_again()
+
+    def begin_again(self) -> None:
+        """Open the step anew, once the vault is open again: it was locked under its work."""
+        if not self.session.is_open or self.app.screen is not self:
+            self._cut_short = True
+        elif self.step is None:
+            self.begin("load-draft", lambda _: load_draft(self.session.vault))
+        else:
+            self.run_worker(self._show_step(), exclusive=True, group="show-step")
+
+    @on(events.ScreenResume)
+    def _go_on_unlocked(self) -> None:
+        if self._cut_short:
+            self._cut_short = False
+            self.begin_again()
 
     def take_failure(self, event: WorkFailed) -> bool:
         """Let the step that started training look first, if it is still the one that is open."""

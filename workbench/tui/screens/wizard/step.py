@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
@@ -12,6 +11,7 @@ from textual.worker import Worker
 
 from workbench.runs.drafts import Draft
 from workbench.tui import work
+from workbench.tui.session import Locked
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
@@ -83,16 +83,20 @@ class WizardStep(Container):
         """Do what the default button does; called by ctrl+n."""
         self.finish()
 
-    def begin(
-        self, name: str, task: Callable[[work.Progress], object], *, exclusive: bool = True
-    ) -> Worker[None]:
+    def begin(self, name: str, task: work.Task, *, exclusive: bool = True) -> Worker[None]:
         """Do `task` in a thread; see `workbench.tui.work.begin`."""
         return work.begin(self, name, task, exclusive=exclusive)
+
+    def fetch(self, name: str, task: work.Task) -> None:
+        """Read something for the step in a thread; see `workbench.tui.work.fetch`."""
+        work.fetch(self, name, task)
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
         event.stop()
-        if not self.take_failure(event):
+        if isinstance(event.error, Locked):
+            self.wizard.begin_again()
+        elif not self.take_failure(event):
             self.wizard.show_error(event.error)
 
     def conceal(self) -> None:

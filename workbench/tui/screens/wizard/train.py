@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -13,46 +9,30 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input
 
-from workbench.errors import WorkbenchError
-from workbench.recipe import Recipe, parse
-from workbench.runs.drafts import Draft, keep_draft
-from workbench.runs.state import RunState
+from workbench.runs.drafts import Draft
 from workbench.tui import work
+from workbench.tui.hints import told
 from workbench.tui.screens.run_panel import RunPanel
 from workbench.tui.screens.wizard.step import WizardStep
+from workbench.tui.screens.wizard.train_work import (
+    Preparation,
+    ending_words,
+    make_plan_for,
+    plan_words,
+    prepare,
+    registered,
+    start_run,
+)
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.text_input import TextInput
-from workbench.wording import METHOD_NAMES, count, duration, size
 
 if TYPE_CHECKING:
     from workbench.planning.nvidia_faults import Fault
     from workbench.planning.planner import Candidate
-    from workbench.tui.session import Session, Tour
 
-_UNNAMEABLE = re.compile(r"[^\w .+-]+")
-_LONGEST_NAME = 80
-# What to change, in the words of the screen, where the room's hint speaks of commands.
-_HINTS = {
-    "name_taken": "Type another name.",
-    "bad_name": "Letters, digits, space, '.', '_', '+' and '-', at most 100.",
-    "memory": "Step back to Fit: a shorter context, a smaller rank or QLoRA need less.",
-    "disk": "Free some disk, or step back to Fit and take a smaller rank.",
-    "empty_split": "Import the data again with smaller shares for validation and test.",
-    "no_records": "Step back and choose another model, or look at the masks in Data.",
-    "not_found": "It was removed meanwhile: step back and choose again.",
-}
 _PUBLISHED = ("finished", "stopped")
 _STARTING = "Measuring the data, planning, and starting the job…"
 _TOUR_RESUME = "press r: the run goes on from its last checkpoint."
-
-
-@dataclass(frozen=True)
-class _Preparation:
-    """What stands in the form before the start."""
-
-    dataset: str
-    model: str
-    name: str
 
 
 class TrainStep(WizardStep):
@@ -65,7 +45,7 @@ class TrainStep(WizardStep):
 
     def __init__(self) -> None:
         super().__init__()
-        self._prepared: _Preparation | None = None
+        self._prepared: Preparation | None = None
         self._registered = False
 
     @classmethod
@@ -98,7 +78,7 @@ class TrainStep(WizardStep):
             self.query_one("#train-done").display = False
             self.query_one(RunPanel).focus()
             return
-        self.begin("prepare", lambda _: _prepare(self.session, self.draft))
+        self.fetch("prepare", lambda _: prepare(self.session, self.draft))
 
     # Before the start
 
@@ -112,7 +92,7 @@ class TrainStep(WizardStep):
         elif event.work == "register":
             self._offer_review(event.result)
 
-    def _fill_form(self, prepared: _Preparation) -> None:
+    def _fill_form(self, prepared: Preparation) -> None:
         self._prepared = prepared
         self.query_one("#train-plan", Plain).show(
             f"{prepared.model} will learn from {prepared.dataset}. Making the plan…"
@@ -126,7 +106,7 @@ class TrainStep(WizardStep):
         else:
             start.disabled = False
             start.focus()
-        self.begin("plan", lambda _: _plan(self.session, self.draft))
+        self.fetch("plan", lambda _: make_plan_for(self.session, self.draft))
 
     @property
     def _is_starting(self) -> bool:
@@ -137,10 +117,10 @@ class TrainStep(WizardStep):
             if worker.node is self.wizard
         )
 
-    def _tell_plan(self, told: tuple[Candidate, bool, tuple[Fault, ...]]) -> None:
+    def _tell_plan(self, planned: tuple[Candidate, bool, tuple[Fault, ...]]) -> None:
         assert self._prepared is not None
         plan = self.query_one("#train-plan", Plain)
-        candidate, fits, endings = told
+        candidate, fits, endings = planned
         words = plan_words(self._prepared.model, self._prepared.dataset, candidate, fits)
         plan.show("\n".join([words, *ending_words(endings)]))
 
@@ -166,10 +146,10 @@ class TrainStep(WizardStep):
         if event.work not in ("prepare", "plan", "start-training") or self.draft.run:
             return False
         if event.work == "plan" and self._prepared is not None:
-            told = self._prepared
+            chosen = self._prepared
             plan = self.query_one("#train-plan", Plain)
-            plan.show(f"{told.model} will learn from {told.dataset}.")
-        self._say(refusal_words(event.error))
+            plan.show(f"{chosen.model} will learn from {chosen.dataset}.")
+        self._say(told(event.error, "train"))
         if event.work == "start-training":
             start, name = self.query_one("#train-start", Button), self.query_one(Input)
             start.disabled = name.disabled = False
@@ -195,7 +175,7 @@ class TrainStep(WizardStep):
         review.display, again.display = False, True
         self.wizard.tell_tour(_TOUR_RESUME if state.is_resumable else self.TOUR)
         if published:
-            self.begin("register", lambda _: _registered(self.session, state))
+            self.begin("register", lambda _: registered(self.session, state))
         self.wizard.refresh_bindings()
 
     def _offer_review(self, name: str) -> None:
@@ -238,112 +218,3 @@ class TrainStep(WizardStep):
             self.finish()
         else:
             self.app.notify("Review opens when training has finished.")
-
-
-def start_run(session: Session, draft: Draft, name: str) -> Draft:
-    """Start the run that a draft describes; return the draft with it, which is kept.
-
-    Raises:
-        WorkbenchError: As `start_training` and the recipe say.
-    """
-    from workbench.runs.training import start_training
-
-    vault = session.vault
-    started = start_training(
-        vault, model=draft.model, dataset=draft.dataset, adapter=name,
-        recipe=recipe_of(session.tour, draft),
-    )  # fmt: skip
-    # Kept at once: the terminal may be closed before the screen hears of it.
-    with_run = draft.with_changes(run=started.run_id, adapter=name)
-    keep_draft(vault, with_run)
-    return with_run
-
-
-def recipe_of(tour: Tour | None, draft: Draft) -> Recipe:
-    """Return the recipe that was chosen; the demo brings its own, under what was changed in it.
-
-    Raises:
-        RecipeError: With every mistake at once.
-    """
-    base = tomllib.loads(tour.recipe.read_text("utf-8")) if tour is not None else {}
-    return parse({**base, **draft.settings})
-
-
-def free_name(wanted: str, taken: Iterable[str]) -> str:
-    """Return `wanted` as a name that the library can take, numbered if it is there already."""
-    name = _UNNAMEABLE.sub("-", wanted)[:_LONGEST_NAME].strip(" -.+") or "adapter"
-    names = set(taken)
-    found, number = name, 1
-    while found in names:
-        number += 1
-        found = f"{name}-{number}"
-    return found
-
-
-def refusal_words(error: WorkbenchError) -> str:
-    """Say what was refused and what to change, in the words of this screen."""
-    return f"{error.message} {_HINTS.get(error.code, error.hint)}".strip()
-
-
-def plan_words(model: str, dataset: str, plan: Candidate, fits: bool) -> str:
-    """Return the plan in two sentences."""
-    rank = f" of rank {plan.rank}" if plan.rank else ""
-    first = (
-        f"{model} will learn from {dataset} with {METHOD_NAMES[plan.method]}{rank}: "
-        f"{count(plan.trained_parameters)} parameters are trained on records of up to "
-        f"{count(plan.context)} tokens."
-    )
-    needs = f"That needs about {size(plan.predicted.total)} of memory"
-    if not fits:
-        return f"{first} {needs}, more than this machine has: step back to Fit."
-    takes = f" and about {duration(plan.seconds)}" if plan.seconds else ""
-    return f"{first} {needs}{takes}."
-
-
-def ending_words(endings: Sequence[Fault]) -> list[str]:
-    """Return what would end so long a run: the likeliest, and where the rest stands."""
-    more = f" Doctor lists {len(endings) - 1} more." if len(endings) > 1 else ""
-    return [f"▲ {each.text}{more}" for each in endings[:1]]
-
-
-def _prepare(session: Session, draft: Draft) -> _Preparation:
-    catalogue = session.vault.catalogue
-    dataset = catalogue.get("dataset", draft.dataset).name
-    model = catalogue.get("model", draft.model).name
-    told = draft.adapter or (session.tour.adapter if session.tour else f"{dataset}-{model}")
-    taken = [entry.name for entry in catalogue.entries("adapter")]
-    return _Preparation(dataset, model, free_name(told, taken))
-
-
-def _plan(session: Session, draft: Draft) -> tuple[Candidate, bool, tuple[Fault, ...]]:
-    """Return the plan's choice or what comes nearest, whether it fits, and what would end it."""
-    from workbench.models.shelf import model_facts
-    from workbench.planning.overnight import warnings_for
-    from workbench.planning.planner import make_plan
-    from workbench.planning.probe import probe_hardware
-    from workbench.runs.experience import with_experience
-    from workbench.runs.training import measure_lengths
-
-    catalogue = session.vault.catalogue
-    base = catalogue.get("model", draft.model)
-    data = catalogue.get("dataset", draft.dataset)
-    plan = make_plan(
-        model_facts(base),
-        with_experience(probe_hardware(), session.vault, base.object_id),
-        recipe=recipe_of(session.tour, draft),
-        dataset=measure_lengths(session.vault, base, data),
-    )  # fmt: skip
-    chosen = plan.chosen
-    if chosen is not None and chosen.fits:
-        return chosen, True, warnings_for(chosen.seconds)
-    return chosen or min(plan.candidates, key=lambda each: each.predicted.total), False, ()
-
-
-def _registered(session: Session, state: RunState) -> str:
-    """Return the adapter's name in the library, entered now if nobody did; empty: none came."""
-    from workbench.adapters.registration import register_finished
-
-    register_finished(session.vault)
-    wanted = state.objects.get("adapter", "")
-    entries = session.vault.catalogue.entries("adapter")
-    return next((entry.name for entry in entries if entry.object_id == wanted), "")

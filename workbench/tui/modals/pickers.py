@@ -1,7 +1,12 @@
-"""Choosing a file by walking through the folders; Enter on a file takes it."""
+"""Choosing a file or a folder: textual-fspicker's dialogs, made safe against what names may hold.
+
+Names and paths are drawn as plain text that neither a terminal nor markup can misread, and a folder
+that cannot be listed is told, not crashed upon.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,18 +18,21 @@ from textual.containers import Horizontal
 from textual.visual import VisualType
 from textual.widgets import Button, Label
 from textual.worker import get_current_worker
-from textual_fspicker import FileOpen, Filters
+from textual_fspicker import FileOpen, Filters, SelectDirectory
 from textual_fspicker.base_dialog import Dialog, InputBar
 from textual_fspicker.parts import CurrentDirectory, DirectoryNavigation
 from textual_fspicker.parts.directory_navigation import DirectoryEntry
 from textual_fspicker.safe_tests import is_dir, is_file
 
 from workbench.text import printable
+from workbench.tui.modals.base import HELP_KEY
 from workbench.tui.widgets.plain import shown
 from workbench.wording import size
 
+_UNREADABLE = "This folder cannot be read"
 
-class _Entry(DirectoryEntry):
+
+class _SafeEntry(DirectoryEntry):
     """A name in a folder, which may hold anything but a slash."""
 
     @classmethod
@@ -46,15 +54,16 @@ class _Entry(DirectoryEntry):
             return "?"
 
 
-class _Where(CurrentDirectory):
-    """The folder's path, made harmless."""
+class SafeLocation(CurrentDirectory):
+    """Where one is: a link may lead to a folder of any name."""
 
     def update(self, content: VisualType = "", *, layout: bool = True) -> None:
+        """Show where one is."""
         Label.update(self, shown(content), layout=layout)
 
 
-class _Folder(DirectoryNavigation):
-    """A folder's files; one that cannot be listed is told, not crashed upon."""
+class SafeNavigation(DirectoryNavigation):
+    """What is in a folder."""
 
     @work(exclusive=True, thread=True, exit_on_error=False)
     def _load(self) -> None:
@@ -64,22 +73,26 @@ class _Folder(DirectoryNavigation):
             for path in self._location.iterdir():
                 if worker.is_cancelled:
                     return
-                if is_dir(path) or is_file(path):
-                    entries.append(_Entry(path, self._styles))
+                if is_dir(path) or (self.show_files and is_file(path)):
+                    entries.append(_SafeEntry(path, self._styles))
         except OSError:
             self.post_message(self.PermissionError(self, self._location))
         self._entries = entries
         self.app.call_from_thread(self._repopulate_display)
 
 
-class FilesModal(FileOpen):
-    """Returns the file that was chosen, or None.
+class _PlainFolders(SafeNavigation):
+    """Only folders whose names show as they are: the path goes on into a field that shows it."""
 
-    It is the ready-made dialog with its text from outside made harmless; a file is taken as soon as
-    it is selected.
-    """
+    def hide(self, path: Path) -> bool:
+        return printable(path.name) != path.name or super().hide(path)
+
+
+class FilesModal(FileOpen):
+    """Returns the file that was chosen, or None; a file is taken as soon as it is selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        HELP_KEY,
         Binding("full_stop", "hidden", "Hidden files", id="files.hidden",
                 tooltip="Show or hide files whose names begin with a dot"),
         Binding("escape", "close", "Cancel", id="files.close", tooltip="Choose no files"),
@@ -88,7 +101,7 @@ class FilesModal(FileOpen):
     FilesModal Dialog { width: 96%; max-width: 100; height: 90%; border: round $primary; }
     FilesModal InputBar { padding: 0 1; }
     """
-    ERROR_PERMISSION_ERROR = "This folder cannot be read"
+    ERROR_PERMISSION_ERROR = _UNREADABLE
 
     def __init__(self, location: Path, title: str, *, filters: Filters | None = None) -> None:
         super().__init__(location, title, filters=filters, suggest_completions=False)
@@ -96,9 +109,9 @@ class FilesModal(FileOpen):
     def compose(self) -> ComposeResult:
         with Dialog() as dialog:
             dialog.border_title = shown(self._title)
-            yield _Where(markup=False)
+            yield SafeLocation()
             with Horizontal():
-                yield _Folder(self._location, double_click_directories=False)
+                yield SafeNavigation(self._location, double_click_directories=False)
             with InputBar():
                 yield from self._input_bar()
                 yield Button("Open", id="select", variant="primary")
@@ -113,3 +126,36 @@ class FilesModal(FileOpen):
     def action_close(self) -> None:
         """Choose nothing."""
         self.dismiss(None)
+
+
+class FolderModal(SelectDirectory):
+    """Returns the folder that was chosen, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        HELP_KEY,
+        Binding("escape", "dismiss(None)", "Cancel", id="folder.cancel", tooltip="Choose none"),
+        Binding("full_stop", "hidden", "Hidden", id="folder.hidden",
+                tooltip="Show or hide the folders whose name begins with a dot"),
+    ]  # fmt: skip
+    ERROR_PERMISSION_ERROR = _UNREADABLE
+
+    def __init__(self, location: Path) -> None:
+        super().__init__(location, "Choose a folder: Enter opens it, Tab goes to the buttons")
+
+    def compose(self) -> ComposeResult:
+        with Dialog() as dialog:
+            dialog.border_title = shown(self._title)
+            yield _PlainFolders(self._location)
+            with InputBar():
+                yield SafeLocation()
+                yield Button("Choose this folder", id="select", variant="primary")
+                yield Button("Cancel", id="cancel")
+
+
+def nearest_folder(typed: str) -> Path:
+    """Return the folder that is meant by what was typed so far: it, one above it, or home."""
+    path = Path(typed).expanduser() if typed and "\0" not in typed else Path.home()
+    for folder in (path, *path.parents):
+        if folder.is_absolute() and folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
+            return folder
+    return Path.home() if os.access(Path.home(), os.R_OK | os.X_OK) else Path("/")
