@@ -20,10 +20,14 @@ _MOST_LINES = 1000
 
 def shown(value: object, *, limit: int = 10_000, multiline: bool = False) -> Content:
     """Return `value` as content that neither a terminal nor Textual's markup can misread."""
-    text = printable(str(value), limit=limit, multiline=multiline)
-    if text.count("\n") > _MOST_LINES:
-        text = "\n".join([*text.split("\n", _MOST_LINES)[:_MOST_LINES], "\u2026"])
-    return Content(text)
+    text = _few_lines(str(value)) if multiline else str(value)
+    return Content(printable(text, limit=limit, multiline=multiline))
+
+
+def _few_lines(text: str) -> str:
+    if text.count("\n") <= _MOST_LINES:
+        return text
+    return "\n".join([*text.split("\n", _MOST_LINES)[:_MOST_LINES], "…"])
 
 
 def cell(value: object, style: str = "", *, limit: int = CELL) -> Text:
