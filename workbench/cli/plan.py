@@ -45,6 +45,11 @@ def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain", action="store_true", help="say why, number by number, and what else would do"
     )
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="run two steps of the proposal without weights and compare; takes up to a minute",
+    )
     parser.set_defaults(handler=_plan)
 
 
@@ -77,11 +82,12 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _plan(options: argparse.Namespace, console: Console) -> None:
     from workbench.models.facts import facts_from_config
-    from workbench.models.shelf import model_facts
+    from workbench.models.shelf import model_facts, model_folder
     from workbench.planning.measured import with_measurement
-    from workbench.planning.planner import make_plan
+    from workbench.planning.planner import make_plan, settled
     from workbench.planning.probe import probe_hardware
-    from workbench.recipe import parse_memory
+    from workbench.planning.tracing import trace
+    from workbench.recipe import Recipe, parse_memory
 
     memory = None if options.memory is None else parse_memory(options.memory)
     if options.method == "full" and options.rank is not None:
@@ -93,7 +99,8 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
     if options.config is not None:
         if options.dataset:
             raise UsageError("--dataset goes with --model: a sealed dataset needs the vault.")
-        facts = facts_from_config(read_config(options.config))
+        config = read_config(options.config)
+        facts = facts_from_config(config)
         hardware = with_measurement(hardware, home_of(options))
     else:
         from workbench.runs.experience import with_experience
@@ -101,6 +108,7 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
         vault = unlock(options)
         base = vault.catalogue.get("model", options.model)
         facts = model_facts(base)
+        config = read_config(model_folder(vault, base.object_id) / "config.json")
         hardware = with_experience(hardware, vault, base.object_id)
         if options.dataset:
             from workbench.runs.training import measure_lengths
@@ -121,7 +129,51 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
         from workbench.planning.explaining import explain
 
         document["explanation"] = list(explain(facts, plan, rows))
-    console.result(document, _lines(document))
+    lines = _lines(document)
+    if options.trace:
+        chosen = plan.chosen or plan.candidates[0]
+        document["trace"] = trace(config, settled(Recipe(), chosen), chosen, plan.budget)
+        lines += ["", *_compared(document["trace"], chosen.predicted.to_json())]
+    console.result(document, lines)
+
+
+def _compared(traced: dict[str, Any], predicted: dict[str, int]) -> list[str]:
+    """Return the table of a trace; what is at work in a layer is not divided any further."""
+    parts = traced["parts"]
+    rows = []
+    for name, ours, theirs in (
+        ("weights", ("weights",), ("weights", "constants")),
+        ("adapters", ("adapters",), ("adapters",)),
+        ("gradients", ("gradients",), ("gradients",)),
+        ("optimizer", ("optimizer",), ("optimizer",)),
+        (
+            "activations, workspace",
+            ("activations", "workspace"),
+            ("activations", "stream", "workspace", "other"),
+        ),
+        ("logits", ("logits",), ("logits",)),
+    ):
+        amounts = (
+            sum(predicted[each] for each in ours),
+            sum(parts.get(each, 0) for each in theirs),
+        )
+        rows.append([name, *(size(amount) for amount in amounts)])
+    rows.append(["in all", size(traced["predicted_bytes"]), size(traced["peak_bytes"])])
+    return [
+        *table(rows, ("PART", "PREDICTED", "TRACED")),
+        "",
+        f"The trace is fullest at {_MOMENTS.get(traced['moment'], 'another moment')}; the "
+        f"prediction differs by {100 * traced['difference']:+.1f} %. Both leave out what the "
+        "device or the program takes besides.",
+    ]
+
+
+_MOMENTS = {
+    "forward": "the forward pass",
+    "loss": "the loss",
+    "backward": "the backward pass",
+    "update": "the update",
+}
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

@@ -20,11 +20,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from workbench.engine.batches import WIDTH_STEP
+from workbench.planning.moments import EXPLICIT_TOKENS
 
 NAME = "workbench_records"
-# Up to this length the plain products are faster than torch's fused kernel, whose backward pass is
-# slow for bfloat16 on CPUs: 9 ms against 33 ms for 32 records of 60 tokens, the same at 240.
-_EXPLICIT_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,10 @@ def _attend_group(
     hidden = distance < 0
     if window is not None:
         hidden |= distance >= window
-    if longest > _EXPLICIT_TOKENS:
+    # Up to this length the plain products are faster than torch's fused kernel, whose backward
+    # pass is slow for bfloat16 on CPUs: 9 ms against 33 ms for 32 records of 60 tokens, the same
+    # at 240.
+    if longest > EXPLICIT_TOKENS:
         output = torch.nn.functional.scaled_dot_product_attention(
             query, key, value, ~hidden, dropout_p=dropout, scale=scaling
         )

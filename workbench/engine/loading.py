@@ -144,7 +144,7 @@ def load_base(
     model.eval()
     fingerprint = nf4.fingerprint(model) if method == "qlora" else _plain_fingerprint(model)
     if method == "full" or compute == torch.float32:
-        _widen(model, compute)
+        widen(model, compute)
     return LoadedBase(model, facts, fingerprint, method, place, compute)
 
 
@@ -159,7 +159,7 @@ def inner(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _attention(config: Mapping[str, Any]) -> str:
+def attention_of(config: Mapping[str, Any]) -> str:
     """Return `eager` for Gemma 2: it bounds attention scores, which fused kernels leave out."""
     if config.get("model_type") != "gemma2":
         return "sdpa"
@@ -187,7 +187,7 @@ def _from_folder(
         dtype=torch.bfloat16,
         quantization_config=quantisation,
         device_map={"": str(device)},
-        attn_implementation=_attention(config),
+        attn_implementation=attention_of(config),
         use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,
@@ -214,7 +214,7 @@ def _plain_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _widen(model: nn.Module, compute: torch.dtype) -> None:
+def widen(model: nn.Module, compute: torch.dtype) -> None:
     """Make all but 4-bit codes float32: to train every weight, or for want of bfloat16."""
     for module in model.modules():
         if isinstance(module, Linear4bit):

@@ -1,30 +1,19 @@
 """How much memory a training run will need, component by component, from plain arithmetic.
 
-The formulas are those of common practice for HF models under autocast, refitted to a trace of our
-own stack (torch 2.13, transformers 5.23, peft 0.21, bitsandbytes 0.50): for Llama-3.1-8B they meet
-the traced peaks within 3 %. The numbers (1) to (7) below are referred to in the code.
+The sizes follow from `config.json` and from what our engine does on torch 2.13, transformers 5.23,
+peft 0.21 and bitsandbytes 0.50. `workbench.engine.tracing` counts the same without these formulas;
+tests/benchmarks/memory_grid.py compares the two. What stays for the whole run:
 
-1. NF4 with double quantisation keeps NK/2 bytes of codes, one byte of scale for each 64 weights
-   and one 4-byte constant for each 256 scales, and about 1.5 KB of tables a linear.
+1. NF4 with double quantisation (arXiv 2305.14314, section 3) keeps NK/2 bytes of codes, one byte of
+   scale for each 64 weights, one 4-byte constant for each 256 scales, and tables of 2 KB a linear.
 2. Everything else (embeddings, output layer, norms, biases) stays in 16 bit. Nothing is cast to
    32 bit, which peft's `prepare_model_for_kbit_training` would do.
-3. Adapters and their gradients are 32-bit: 4P each; AdamW 8P, with 8-bit moments 2.03P.
-4. a, the bytes that one token leaves in one layer for the backward pass:
-   `12h + 4q + 4kv + 8i + 2r a target + 4 heads + 8`; with an attention mask the keys and values are
-   repeated to all heads, so 4kv becomes 4q, and the mask is kept as 2 bytes a pair. Where peft
-   casts the inputs of adapters to 32 bit and autocast casts them back, which it does for plain
-   LoRA and, on the processor, for 4-bit layers, each adapter keeps a copy of its own. A layer also
-   keeps the bf16 copies of its adapter weights, 2P/L.
-5. Logits: 12V a token of the chunk that the loss works on (three 32-bit copies; one more where
-   they are soft-capped), and the gradient of the hidden states, 2h a token.
-6. The fullest moment is either the loss, with all that the layers kept, or the backward pass
-   through a recomputed layer, with only the layers below it. The FIRST k layers are the recomputed
-   ones: when the backward pass reaches them, what the others kept is gone. The last layer is the
-   one least worth it: it is at work at the fullest moment anyway.
-7. On the device stand, besides, fragmentation of the allocator, the CUDA context, cuBLAS.
+3. Adapters are 32-bit: 4P; AdamW's moments 8P, or in 8 bit 2P and 8 bytes for each 256, but 8 bytes
+   each in tensors below 4,096 elements (`Optimizer2State.init_state` in bitsandbytes).
 
-h: hidden size, i: MLP width, q and kv: heads x head size, V: vocabulary, M: tokens of a
-micro-batch, r: rank, P: trained parameters, L: layers.
+What comes and goes, gradients (4P) among it, and at which moment most is there, says
+`workbench.planning.moments`. On the device stand, besides, gaps of the allocator, the CUDA
+context and cuBLAS' workspace.
 """
 
 from __future__ import annotations
@@ -35,6 +24,7 @@ from typing import Literal
 
 from workbench.errors import UsageError
 from workbench.models.facts import LinearShape, ModelFacts
+from workbench.planning.moments import Step, kept_per_token
 
 Method = Literal["qlora", "lora", "full"]
 Device = Literal["cuda", "cpu"]
@@ -49,16 +39,24 @@ LOGIT_CHUNK_TOKENS = 512
 # Share of the peak that the allocator holds but cannot use; published fits lie between 2 and 8 %
 # with expandable segments.
 FRAGMENTATION = 0.05
+# The same on a processor, where the C library's allocator mixes sizes: measured over tensors of
+# 0.2 to 2.1 GiB, its gaps are 33 to 90 % of a few hundred MiB and 44 to 51 % of 2 GiB. Telling it
+# to hand back all blocks from 1 MiB on leaves 3 %, at 4 to 28 % of the speed.
+PROCESSOR_GAPS = 0.4
 # What `cudaMemGetInfo` misses after the first kernel; 0.3 to 0.6 GB by driver and device.
 CUDA_CONTEXT = 512 * MIB
 # cuBLAS workspace on Hopper; 8 MiB on earlier devices.
 CUBLAS_WORKSPACE = 32 * MIB
+# What unpacking a matrix takes by its size in computing precision: its scales come in 32 bit.
+_UNPACKED = 1 + 1 / 32
 # Resident size of an engine that trains almost nothing on the processor, libraries included.
 CPU_PROCESS = 576 * MIB
 
-_NF4_TABLES = 1536
-EIGHT_BIT_MOMENTS = 2.03
-# Linears that formula (4) counts with one input for all of each group.
+# Code book, nested code book, offset: CUDA's allocator rounds each up to 512 bytes.
+_NF4_TABLES = 2048
+EIGHT_BIT_MOMENTS = 2 + 8 / 256
+_EIGHT_BIT_FROM = 4096
+# Linears whose group shares one input.
 _SHARING = (
     {"q_proj", "k_proj", "v_proj", "qkv_proj"},
     {"gate_proj", "up_proj", "gate_up_proj"},
@@ -73,7 +71,8 @@ class Prediction:
     Attributes:
         weights: The base model, as it is kept.
         adapters: The trained adapter weights; 0 for full fine-tuning.
-        gradients: Of whatever is trained.
+        gradients: Of whatever is trained, as far as they are there at that moment: none at the
+            loss.
         optimizer: Its moments; paged ones count in full, though they may move to main memory.
         activations: What layers keep for the backward pass, and one layer at work.
         logits: The loss at work; 0 when a layer's backward pass is the fuller moment.
@@ -127,7 +126,7 @@ def predict(
     device: Device = "cuda",
     compute_bytes: int = 2,
     masked: bool = True,
-    logit_chunk: int = LOGIT_CHUNK_TOKENS,
+    record: int | None = None,
 ) -> Prediction:
     """Predict the peak of a training step; takes tens of microseconds.
 
@@ -136,54 +135,66 @@ def predict(
         recomputed_layers: How many of the first layers are recomputed; None: all of them.
         compute_bytes: Bytes of one activation: 2 for bf16, 4 where the processor lacks it.
         masked: Whether attention gets a mask, as packed or padded rows need one.
-        logit_chunk: Tokens that the loss works on at a time.
+        record: Tokens of a usual record; None: as long as a row. It matters on a processor.
 
     Raises:
         UsageError: `targets` names a module that the model does not have.
     """
     wide = compute_bytes / 2
-    tokens = context * micro_batch
     trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
-    adapters = 0 if method == "full" else 4 * trained
-    moments = 8.0 if optimizer == "adamw" else EIGHT_BIT_MOMENTS
-    layer = _kept_per_token(facts, context, masked)
+    kept = 0
     if method != "full":
-        layer += _kept_by_adapters(
+        kept = _kept_by_adapters(
+            facts,
             targeted(facts, targets),
             rank=rank,
             dropout=dropout,
             dora=dora,
-            casts=compute_bytes == 2 and (method == "lora" or device == "cpu"),
+            # The engine's own forward pass of adapters (`workbench.engine.lora`) leaves peft's out.
+            casts=(dropout > 0 or dora)
+            and compute_bytes == 2
+            and (method == "lora" or device == "cpu"),
             device=device,
         )
-    recomputed = facts.layers if recomputed_layers is None else recomputed_layers
-    activations, logits, workspace = _fullest_moment(
-        facts,
-        tokens=tokens,
-        layer=int(wide * layer),
-        weight_copies=2 * trained // facts.layers if adapters and compute_bytes == 2 else 0,
-        recomputed=min(recomputed, facts.layers),
-        copies=int(wide * _copied_weights(facts, method, dora)),
-        logit_chunk=logit_chunk,
+    step = Step(
+        facts=facts,
+        context=context,
+        rows=micro_batch,
+        recomputed=facts.layers
+        if recomputed_layers is None
+        else min(recomputed_layers, facts.layers),
+        adapters_kept=kept,
+        # With full fine-tuning all gradients and copies are counted at every moment.
+        trained=0 if method == "full" else trained,
+        copies=2 if compute_bytes == 2 and method != "full" else 0,
+        # DoRA makes the adapter's product from a unit matrix and adds it to the weight in 32 bit.
+        unpacked=_UNPACKED * compute_bytes * (method == "qlora") + 24 * dora,
+        masked=masked,
+        record=(record or context) if device == "cpu" and facts.family != "gemma2" else 0,
+        chunk=LOGIT_CHUNK_TOKENS,
         wide=wide,
     )
-    if method == "full" and compute_bytes == 2:
-        # Autocast keeps its bf16 copies until the backward pass is through.
-        workspace += 2 * facts.parameters
-    if masked:  # one byte a pair as it is made, two as the attention kernel adds it
-        workspace += 3 * context * context * micro_batch
+    moment = step.fullest()
+    workspace, gradients = moment.workspace, moment.gradients
+    if method == "full":
+        gradients = 4 * trained
+        if compute_bytes == 2:
+            # Autocast keeps its bf16 copies until the backward pass is through.
+            workspace += 2 * facts.parameters
     prediction = Prediction(
         weights=weight_bytes(facts, method, compute_bytes),
-        adapters=adapters,
-        gradients=4 * trained,
-        optimizer=int(moments * trained),
-        activations=activations,
-        logits=logits,
+        adapters=0 if method == "full" else 4 * trained,
+        gradients=gradients,
+        optimizer=_moments_bytes(facts, optimizer, method, rank=rank, targets=targets, dora=dora),
+        activations=moment.activations,
+        logits=moment.logits,
         workspace=workspace,
         overhead=0,
     )
-    fixed = CPU_PROCESS if device == "cpu" else CUDA_CONTEXT + CUBLAS_WORKSPACE
-    overhead = int(FRAGMENTATION * prediction.allocated) + fixed
+    if device == "cpu":
+        overhead = int(PROCESSOR_GAPS * prediction.allocated) + CPU_PROCESS
+    else:
+        overhead = int(FRAGMENTATION * prediction.allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
     return Prediction(**{**asdict(prediction), "overhead": overhead})
 
 
@@ -238,27 +249,40 @@ def targeted(facts: ModelFacts, targets: str | Sequence[str]) -> tuple[LinearSha
     return tuple(linear for linear in facts.linears if linear.name in asked)
 
 
+def _moments_bytes(
+    facts: ModelFacts,
+    optimizer: str,
+    method: Method,
+    *,
+    rank: int,
+    targets: str | Sequence[str],
+    dora: bool,
+) -> int:
+    """Formula (3): AdamW's two moments."""
+    trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
+    if optimizer == "adamw":
+        return 8 * trained
+    if method == "full":
+        return int(EIGHT_BIT_MOMENTS * trained)
+    counts = [
+        count
+        for linear in targeted(facts, targets)
+        for count in (rank * linear.inputs, rank * linear.outputs, linear.outputs * dora)
+    ]
+    return facts.layers * sum(
+        2 * count + 8 * -(-count // 256) if count >= _EIGHT_BIT_FROM else 8 * count
+        for count in counts
+    )
+
+
 def _nf4_bytes(linear: LinearShape) -> int:
     """Formula (1)."""
     count = linear.inputs * linear.outputs
     return -(-count // 2) + -(-count // 64) + 4 * -(-count // 16_384) + _NF4_TABLES
 
 
-def _kept_per_token(facts: ModelFacts, context: int, masked: bool) -> int:
-    """Formula (4) without adapters: bytes that one token leaves in one layer, in bf16."""
-    queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
-    kept = 12 * facts.hidden + 8 * facts.mlp + 4 * facts.heads + 8 + 4 * queries
-    kept += 4 * queries + 2 * context if masked else 4 * keys
-    if facts.qk_norm:
-        kept += 4 * (queries + keys)
-    if facts.norms > 3 * facts.hidden:  # two more norms around the MLP, a 32-bit copy each
-        kept += 8 * facts.hidden
-    if facts.family == "gemma2":  # soft-capped attention has no fused kernel: all pairs are kept
-        kept += 8 * facts.heads * context
-    return kept
-
-
 def _kept_by_adapters(
+    facts: ModelFacts,
     chosen: Sequence[LinearShape],
     *,
     rank: int,
@@ -267,54 +291,26 @@ def _kept_by_adapters(
     casts: bool,
     device: Device,
 ) -> int:
-    """Formula (4), the part of the adapters."""
+    """Return the bytes that one token leaves in one layer more for adapters on these linears.
+
+    Frozen linears need no input for the backward pass: where no linear of a group has an adapter,
+    what `kept_per_token` counts for the group is gone.
+    """
     inputs = sum(linear.inputs for linear in chosen)
     kept = 2 * rank * len(chosen)
-    if casts:  # a copy each, where q, k, v and gate, up would have shared their input
+    names = {each.name for each in chosen}
+    for group in _SHARING:
+        if dropout > 0 or casts or not names & group:
+            kept -= 2 * max(
+                (each.inputs for each in facts.linears if each.name in group), default=0
+            )
+    if casts or dropout > 0:  # a copy each, cast or dropped from, where a group shared its input
         kept += 2 * inputs
-        for group in _SHARING:
-            kept -= 2 * max((each.inputs for each in chosen if each.name in group), default=0)
-    if dropout > 0:
-        # The mask (the processor keeps it in 32 bit); without casts the dropped input besides.
-        kept += inputs * ((4 if device == "cpu" else 1) if casts else 3)
-    if dora:  # output of the base and of the adapter, for the gradient of the sizes
-        kept += 4 * sum(linear.outputs for linear in chosen)
+    if dropout > 0:  # the mask, which a processor keeps in 32 bit
+        kept += inputs * (4 if device == "cpu" else 1)
+    if dora:
+        # The sizes are 32-bit numbers and make all behind them 32-bit; the outputs of base and
+        # adapter stay for their gradient.
+        kept += kept_per_token(facts, 0, masked=True) - 12 * facts.hidden
+        kept += 6 * sum(each.outputs for each in chosen)
     return kept
-
-
-def _copied_weights(facts: ModelFacts, method: Method, dora: bool) -> int:
-    """Bytes of the bf16 weights that exist only while one matrix is at work."""
-    largest = max(linear.inputs * linear.outputs for linear in facts.linears)
-    if method == "full":
-        return 0
-    # bitsandbytes unpacks one matrix at a time; DoRA adds the adapter's product and its square.
-    return (2 * largest if method == "qlora" else 0) + (8 * largest if dora else 0)
-
-
-def _fullest_moment(
-    facts: ModelFacts,
-    *,
-    tokens: int,
-    layer: int,
-    weight_copies: int,
-    recomputed: int,
-    copies: int,
-    logit_chunk: int,
-    wide: float,
-) -> tuple[int, int, int]:
-    """Formula (6): activations, logits and workspace of the fuller of the two moments."""
-    stream = int(2 * wide * facts.hidden)  # one token's residual stream
-    chunk = min(tokens, logit_chunk)
-    inputs = stream * recomputed * tokens
-    one = layer * tokens + weight_copies
-    kept = inputs + one * (facts.layers - recomputed)
-    at_work = int(4 * wide * facts.mlp) * tokens
-    copies_of_logits = 4 if facts.family == "gemma2" else 3
-    logits = 4 * copies_of_logits * facts.vocab * chunk + stream * tokens
-    loss = (kept + 4 * stream * tokens, logits, 0)
-    moments = [loss]
-    if recomputed:
-        moments.append((inputs + one + at_work, 0, copies))
-    if recomputed < facts.layers:
-        moments.append((kept + at_work, 0, copies))
-    return max(moments, key=sum)

@@ -284,8 +284,7 @@ def _check_adapter_name(vault: Vault, name: str) -> None:
 
 
 def _check_disk(home: Path, chosen: Candidate) -> None:
-    trained = chosen.predicted.gradients // 4  # gradients are kept in 32 bits
-    needed = trained * _CHECKPOINT_BYTES_PER_PARAMETER * _CHECKPOINTS_AT_ONCE
+    needed = chosen.trained_parameters * _CHECKPOINT_BYTES_PER_PARAMETER * _CHECKPOINTS_AT_ONCE
     free = shutil.disk_usage(home).free
     if free < needed:
         raise DoesNotFit(

@@ -38,7 +38,7 @@ def page(about: About, recomputed: int) -> Content:
         pace = f"{100 * _pace(about, number):.0f} %"
         text = f" {f'{number} of {layers}':<22}{size(total):>20}{pace:>16}"
         sheet.row((text + over, marked))
-    held = size(about.candidate.predicted.gradients)
+    held = size(4 * about.candidate.trained_parameters)
     sheet.gap().say(
         "The plan recomputes as few layers as fit. Gradients are kept for what is trained alone: "
         f"{held} here."

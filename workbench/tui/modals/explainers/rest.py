@@ -10,6 +10,7 @@ from workbench.planning.memory import (
     CUDA_CONTEXT,
     FRAGMENTATION,
     LOGIT_CHUNK_TOKENS,
+    PROCESSOR_GAPS,
 )
 from workbench.tui.modals.explainers.sheet import MUTED, About, Sheet
 from workbench.tui.widgets.memory_bars import PARTS
@@ -61,7 +62,7 @@ def rest(about: About, _: object) -> Content:
     if budget.device == "cpu":
         sheet.say(
             f"The program itself with its libraries, {size(CPU_PROCESS)}, and "
-            f"{100 * FRAGMENTATION:.0f} % of everything else for gaps between what is kept."
+            f"{100 * PROCESSOR_GAPS:.0f} % of everything else for gaps between what is kept."
         )
     else:
         sheet.say(

@@ -1,0 +1,233 @@
+"""The moments of a training step that can be its fullest, in bytes beyond what always stays.
+
+Read off the operations of transformers 5.23, peft 0.21 and our own loss, and tested against the
+tracer of the engine. Notation: h hidden size, i MLP width, q and kv: heads x head size, s context,
+H heads, V vocabulary, M tokens of a micro-batch, P trained parameters, L layers, n recomputed ones.
+The FIRST n layers are recomputed: when the backward pass reaches them, what the others kept is
+gone.
+
+What one token leaves in one layer for the backward pass (`kept_per_token`), in 16-bit arithmetic:
+
+- each norm its input in 32 bit, 4h, and one number, 4; those before linears their output, 2h, which
+  all linears of a group share: `12h + 8` with two norms, `20h + 16` with Gemma's four;
+- attention its queries and output, 4q, and keys and values, 4kv; an attention mask has them
+  repeated to all heads, 4q instead (a single one serves all as it is), and stands beside them,
+  2s (`use_gqa_in_sdpa` and `repeat_kv` in transformers' sdpa_attention.py); 4H for
+  the sums of its softmax. Norms of queries and keys: their inputs in 32 bit, 4(q + kv), and 4 for
+  each head;
+- Gemma 2 bounds the scores, which no fused kernel does: instead of mask and sums, all scores are
+  kept as tanh, softmax (32 bit) and weights, 8Hs;
+- Phi-3 cuts queries, keys and values out of one tensor. Where the values are not repeated to all
+  heads, the whole tensor stays for them, 2(q + 2kv) less 2kv; without a mask, the output stands
+  there twice, 2q more;
+- on a processor attention goes record by record (`workbench.engine.attention`): queries and output
+  are rearranged, so the output stands there twice, 2q more, and one mask of a record's square
+  serves all; in records of up to 256 tokens the scores are kept instead, in 32 bit and as weights,
+  6H for each token of one;
+- the MLP gate, up, activation and product: 8i.
+
+The moments:
+
+1. The loss: all that layers kept; the last norm, `6h`, counted positions and their gradient, 4h;
+   rotary tables, 4d; logits of a chunk: `12V` a token (the chunk before stands until the next is
+   made: 32-bit logits twice, 16-bit slope and logits), 10V if there is one chunk only, 16V where
+   they are bounded.
+2. The start of the backward pass: the last norm's, `24h` (its input and five 32-bit temporaries).
+3. The backward pass of a layer's MLP: what the layer kept, the residual's gradient 2h, the gradient
+   of the product three times (adapter, base, sum) where the product itself is gone: +4i; or, with
+   few tokens, twice and the unpacked matrix: +2i and `2hi(1 + 1/32)`. With Gemma's norms behind
+   the MLP, theirs before: +22h. Phi-3 computes gate and up as one, three times as well when it
+   recomputes them: +4h + 4i; it unpacks them as one, when the rest of the MLP is gone.
+4. Gemma 2: the backward pass of its attention: `14Hs + 6q + 8h`.
+5. The end of the forward pass: autocast keeps the 16-bit copies of ALL adapters until then (2P); a
+   recomputed layer at work holds up to 8i + 6h, or 4i + 6h and the unpacked matrix.
+6. The update: all gradients, 4P.
+
+In (3) and (4) the gradients of the layers above are there, 4P/L each; the fullest of these is at
+one end of the recomputed or of the other layers, because everything changes by the same amount from
+a layer to the next. Masks in one byte a pair stay from the first recomputed layer's forward pass to
+its backward pass; Gemma has two kinds (Gemma 2: two bytes a pair). The first layer's first norm
+keeps nothing: its input wants no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from workbench.models.facts import ModelFacts
+
+# Up to this length attention on a processor multiplies without torch's fused kernel.
+EXPLICIT_TOKENS = 256
+# Two more norms than Llama's, whose outputs go into the residual stream.
+_SANDWICH = ("gemma2", "gemma3_text")
+_EAGER = "gemma2"
+_FUSED = "phi3"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Bytes beyond weights, adapters and the optimizer's moments."""
+
+    activations: int
+    logits: int = 0
+    workspace: int = 0
+    gradients: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.activations + self.logits + self.workspace + self.gradients
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the moments follow from.
+
+    Attributes:
+        tokens: M, of `rows` rows of `context` tokens.
+        recomputed: n.
+        adapters_kept: Bytes that a token leaves in the adapters of one layer.
+        trained: P.
+        copies: Bytes of a trained parameter's copy in computing precision; 0 without copies.
+        unpacked: Bytes that one weight of a linear takes while that is unpacked; 0 if it never is.
+        masked: Whether attention gets a mask.
+        record: Tokens of a record where attention goes record by record, as on a processor;
+            0 where it takes whole rows.
+        chunk: Tokens that the loss works on at a time.
+        wide: Bytes of an activation by those of 16 bit.
+    """
+
+    facts: ModelFacts
+    context: int
+    rows: int
+    recomputed: int
+    adapters_kept: int
+    trained: int
+    copies: int
+    unpacked: float
+    masked: bool
+    record: int
+    chunk: int
+    wide: float = 1.0
+
+    @property
+    def tokens(self) -> int:
+        return self.context * self.rows
+
+    def fullest(self) -> Moment:
+        """Return the moment that needs most."""
+        return max(self.moments(), key=lambda moment: moment.total)
+
+    def moments(self) -> Iterator[Moment]:
+        """Yield all of them, by the numbers above."""
+        facts, hidden, every = self.facts, self.facts.hidden, self.kept_by_all()
+        tables = (8 if facts.family == "gemma3_text" else 4) * facts.head_dim + 36
+        masks = self._masks()
+        stays = every + self._bytes(tables)
+        yield Moment(stays + self._bytes(10 * hidden), self._logits(), masks)
+        yield Moment(stays + self._bytes(24 * hidden), 0, masks)
+        for layer in {0, self.recomputed - 1, self.recomputed, facts.layers - 1}:
+            if 0 <= layer < facts.layers:
+                yield from self._backward(layer, tables, masks)
+        at_work, matrix = 6 * hidden, self._matrix("down_proj")
+        if self.recomputed < facts.layers:
+            product, tail = 0, 0
+        else:
+            product, tail = 8 * facts.mlp, 4 * facts.mlp
+        casts = self.copies * self.trained * self.recomputed // facts.layers
+        for width, unpacked in ((product, 0), (tail, matrix)):
+            yield Moment(stays + self._bytes(at_work + width) + casts, 0, masks + unpacked)
+        yield Moment(self._bytes(tables), 0, 0, 4 * self.trained)
+
+    def _backward(self, layer: int, tables: int, masks: int) -> Iterator[Moment]:
+        """Yield what the backward pass of one layer needs at most: (3) and (4)."""
+        facts = self.facts
+        hidden, mlp = facts.hidden, facts.mlp
+        below = self._bytes(tables) + self.kept_below(layer)
+        if layer < self.recomputed:
+            below += self._bytes(2 * hidden)
+        else:
+            masks = masks if self.recomputed else 0
+        gradients = 4 * self.trained * (facts.layers - 1 - layer) // facts.layers
+        own = self.kept_by_layer(layer)
+        down = self._matrix("down_proj")
+        for width, unpacked in ((2 * hidden + 4 * mlp, 0), (2 * hidden + 2 * mlp, down)):
+            yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
+        if facts.family in _SANDWICH:
+            yield Moment(below + own + self._bytes(22 * hidden), 0, masks, gradients)
+        if facts.family == _FUSED:
+            width, unpacked = 4 * hidden - 4 * mlp, self._matrix("gate_up_proj")
+            yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
+            if layer < self.recomputed:
+                width = 4 * hidden + 4 * mlp
+                yield Moment(below + own + self._bytes(width), 0, masks, gradients)
+        if facts.family == _EAGER:
+            scores = 14 * facts.heads * self.context
+            queries = 6 * facts.heads * facts.head_dim
+            width = scores + queries + 8 * hidden
+            yield Moment(below + self._bytes(width), 0, masks, gradients)
+
+    def kept_by_all(self) -> int:
+        """Bytes that all layers keep until the backward pass."""
+        return self.kept_below(self.facts.layers)
+
+    def kept_below(self, layer: int) -> int:
+        """Bytes that the layers before number `layer` keep."""
+        recomputed = min(layer, self.recomputed)
+        kept = self._bytes(2 * self.facts.hidden) * recomputed
+        if layer > recomputed:
+            kept += self.kept_by_layer(recomputed)
+            kept += self.kept_by_layer(1) * (layer - recomputed - 1)
+        return kept
+
+    def kept_by_layer(self, layer: int) -> int:
+        """Bytes that one layer keeps when it is not recomputed, or has just been."""
+        per_token = kept_per_token(self.facts, self.context, self.masked, self.record)
+        per_token += self.adapters_kept
+        if layer == 0:
+            per_token -= 4 * self.facts.hidden
+        kept = self._bytes(per_token) + self.copies * self.trained // self.facts.layers
+        if self.record > EXPLICIT_TOKENS:
+            kept += int(self.wide * 2 * self.record**2)
+        return kept
+
+    def _logits(self) -> int:
+        chunk = min(self.tokens, self.chunk)
+        copies = 16 if self.facts.family == _EAGER else 12 if self.tokens > self.chunk else 10
+        return copies * self.facts.vocab * chunk
+
+    def _masks(self) -> int:
+        """Bytes of the masks that recomputed layers wait with."""
+        if not self.masked or not self.recomputed:
+            return 0
+        kinds = 2 if self.facts.family in _SANDWICH and self.recomputed > 1 else 1
+        return kinds * (2 if self.facts.family == _EAGER else 1) * self.context * self.tokens
+
+    def _matrix(self, name: str) -> int:
+        """Bytes that unpacking one linear takes."""
+        linears = self.facts.linears
+        return int(self.unpacked * sum(e.inputs * e.outputs for e in linears if e.name == name))
+
+    def _bytes(self, per_token: int) -> int:
+        return int(self.wide * per_token * self.tokens)
+
+
+def kept_per_token(facts: ModelFacts, context: int, masked: bool, record: int = 0) -> int:
+    """Return the bytes that one token leaves in one layer, adapters left out, in 16 bit."""
+    queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
+    sandwich = facts.family in _SANDWICH
+    kept = (20 if sandwich else 12) * facts.hidden + (16 if sandwich else 8) + 8 * facts.mlp
+    repeated = record > 0 or (masked and facts.kv_heads > 1)
+    kept += 4 * queries + (4 * queries if repeated else 4 * keys)
+    if facts.qk_norm:
+        kept += 4 * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
+    if facts.family == _EAGER:
+        return kept + 8 * facts.heads * context
+    if record > EXPLICIT_TOKENS:
+        return kept + 2 * queries + 4 * facts.heads
+    if record:
+        return kept + 6 * facts.heads * record
+    if facts.family == _FUSED:
+        kept += 0 if masked else 2 * queries
+        kept += 0 if masked and facts.kv_heads < facts.heads else 2 * queries + 2 * keys
+    return kept + 4 * facts.heads + (2 * context if masked else 0)
