@@ -21,6 +21,7 @@ from workbench.tui.screens.audit import AuditScreen
 from workbench.tui.screens.doctor import DoctorScreen
 from workbench.tui.screens.help import HelpScreen
 from workbench.tui.session import Session
+from workbench.tui.toasts import Told
 from workbench.tui.widgets.paged_list import PagedList
 from workbench.vault.audit_chain import verify_export
 
@@ -258,3 +259,10 @@ def test_what_is_not_here_says_so_and_what_serves_meanwhile(session: Session, pl
         assert not isinstance(app.screen, HelpScreen)
 
     drive(session, steps)
+
+
+def test_what_is_told_never_stops_the_clock() -> None:
+    over = Told("Saved.", timeout=-5)
+    assert over.has_expired
+    assert over.time_left > 0, "a timer of no time never ends"
+    assert not Told("Saved.").has_expired

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.notifications import SeverityLevel
+from textual.notifications import Notify, SeverityLevel
 from textual.reactive import reactive
 
 from workbench.airgap.lockdown import current_protection
@@ -25,6 +25,7 @@ from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.session import Locked, Session
 from workbench.tui.settings import UiSettings, read_settings, write_settings
+from workbench.tui.toasts import Told
 from workbench.tui.watching import LibraryGrew, RunsChanged, RunWatcher
 from workbench.tui.widgets.top_line import TopLine
 
@@ -280,10 +281,11 @@ class WorkbenchApp(App[int]):
         markup: bool = False,
     ) -> None:
         """Tell something in passing, as plain text."""
-        super().notify(
-            printable(message, limit=_TOLD), title=printable(title, limit=_TOLD),
-            severity=severity, timeout=timeout, markup=False,
-        )  # fmt: skip
+        seconds = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
+        told = Told(
+            printable(message, limit=_TOLD), printable(title, limit=_TOLD), severity, seconds
+        )
+        self.post_message(Notify(told))
 
     def _fatal_error(self) -> None:
         # Textual would print the locals of every frame, and records are among them.
