@@ -16,9 +16,9 @@ from workbench.tui import work
 from workbench.tui.modals.questions import ConfirmModal
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.screens.wizard.step import WizardStep
-from workbench.tui.session import Locked
+from workbench.tui.session import Locked, Session
 from workbench.tui.widgets.plain import Plain
-from workbench.tui.work import Progress, WorkDone, WorkFailed
+from workbench.tui.work import WorkDone, WorkFailed
 
 STEPS = {
     "data": "data:DataStep",
@@ -143,10 +143,12 @@ class WizardScreen(WorkbenchScreen):
         self._keep_soon()
 
     def _keep_soon(self) -> None:
-        # The app's own work, for this screen may be closed before it has begun.
-        work.begin(self.workbench, "keep-draft", self._keep, exclusive=False)
+        # The app's own work, for this screen may be closed before it has begun: then it knows its
+        # app no more, and so the session is looked up here.
+        session = self.session
+        work.begin(self.workbench, "keep-draft", lambda _: self._keep(session), exclusive=False)
 
-    def _keep(self, _: Progress) -> None:
+    def _keep(self, session: Session) -> None:
         # One writer at a time, and each writes what is newest by then: an older choice never
         # lands on top of a newer one.
         with self._keeping:
@@ -154,9 +156,9 @@ class WizardScreen(WorkbenchScreen):
             if draft is self._kept:  # a later change kept this one with it
                 return
             if draft == Draft():
-                discard_draft(self.session.vault)
+                discard_draft(session.vault)
             else:
-                keep_draft(self.session.vault, draft)
+                keep_draft(session.vault, draft)
             self._kept = draft
 
     def go_next(self) -> None:
@@ -167,7 +169,8 @@ class WizardScreen(WorkbenchScreen):
             return
         self.draft = Draft()
         # Home reads the draft: it has to be gone before that opens.
-        self.begin("end-path", self._keep)
+        session = self.session
+        self.begin("end-path", lambda _: self._keep(session))
 
     def open_step(self, name: str) -> None:
         """Open a step, if what it builds on has been chosen."""
