@@ -8,6 +8,7 @@ import pytest
 
 from tests.fixtures.commands import Shell
 from tests.fixtures.runs import make_run, make_vault, start
+from tests.fixtures.vaults import PASSPHRASE
 from workbench.errors import BadInput, VaultDamaged
 from workbench.runs import steering
 from workbench.runs.follow import follow
@@ -24,7 +25,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Vault:
 
 @pytest.fixture
 def shell(vault: Vault, tmp_path: Path) -> Shell:
-    found = Shell.at(tmp_path, "a passphrase for tests only")
+    found = Shell.at(tmp_path, PASSPHRASE)
     found.home = vault.home
     return found
 
