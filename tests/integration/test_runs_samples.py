@@ -123,7 +123,7 @@ def test_the_command_needs_the_passphrase_before_it_asks(vault: Vault, shell: Sh
     shell.passphrase_file.write_text("another one entirely")
     assert shell.json("run", "sample", folder.name, expect=4)["error"]["code"] == "wrong_passphrase"
     assert current_state(folder).unsampled == 0
-    shell.passphrase_file.write_text("a passphrase for tests only")
+    shell.passphrase_file.write_text(PASSPHRASE)
     refused = shell.json("run", "sample", folder.name, expect=5)["error"]
     assert refused["code"] == "out_of_memory"
     assert "training goes on" in refused["message"]
