@@ -191,11 +191,15 @@ def predict(
         workspace=workspace,
         overhead=0,
     )
-    if device == "cpu":
-        overhead = int(PROCESSOR_GAPS * prediction.allocated) + CPU_PROCESS
-    else:
-        overhead = int(FRAGMENTATION * prediction.allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
+    overhead = _overhead_bytes(prediction.allocated, device)
     return Prediction(**{**asdict(prediction), "overhead": overhead})
+
+
+def _overhead_bytes(allocated: int, device: Device) -> int:
+    """Return the allocator's gaps, and what the process or CUDA takes before any tensor."""
+    if device == "cpu":
+        return int(PROCESSOR_GAPS * allocated) + CPU_PROCESS
+    return int(FRAGMENTATION * allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
 
 
 def weight_bytes(facts: ModelFacts, method: Method, compute_bytes: int = 2) -> int:
