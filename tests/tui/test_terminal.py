@@ -116,6 +116,16 @@ def test_a_hang_up_ends_the_screen_and_not_the_run(home: Path) -> None:
     stop(home, run.run, grace_seconds=2, term_seconds=2)
 
 
+def test_a_hang_up_ends_the_screen_where_the_signal_was_ignored(home: Path) -> None:
+    # `setsid`, besides: the terminal then controls nobody, so that the kernel sends no signal.
+    ignoring = 'trap "" HUP; exec setsid --wait "$0" --home "$1"'
+    program = ["/bin/sh", "-c", ignoring, WORKBENCH, home]
+    with terminal(program, environment=plain_environment()) as screen:
+        screen.wait_for("The vault is locked")
+        screen.hang_up()
+        assert screen.wait() == 1  # what setsid says of a child that a signal ended
+
+
 def test_ctrl_c_twice_leaves_and_says_that_the_run_goes_on(home: Path) -> None:
     with troubled(home, "run") as screen:
         screen.wait_for("of 2,000")

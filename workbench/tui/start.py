@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from workbench.airgap.leaks import guard_logging
+from workbench.tui.hang_up import heed_hang_up
 from workbench.tui.session import Session
 
 _USAGE = 2
@@ -21,6 +22,7 @@ def open_ui(session: Session) -> int:
     from workbench.tui.app import WorkbenchApp
 
     guard_logging()
+    heed_hang_up()
     warning = doubtful_locale(os.environ)
     if warning:
         sys.stderr.write(f"workbench: {warning}\n")
