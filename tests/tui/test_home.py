@@ -19,6 +19,7 @@ from workbench.runs.drafts import Draft, keep_draft
 from workbench.runs.state import RunState
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.modals.air_gap import AirGapModal
+from workbench.tui.modals.base import ClosesOnce
 from workbench.tui.modals.expert import ExpertModal
 from workbench.tui.modals.page import HelpModal
 from workbench.tui.modals.pickers import FolderModal
@@ -186,3 +187,34 @@ def test_progress_is_told_with_what_is_known() -> None:
     assert progress_line(RunState("ru-1", state="queued", position=2)).endswith("2 jobs before it")
     assert "loading" in progress_line(RunState("ru-1", state="running", phase="loading"))
     assert run_counts((whole, RunState("ru-2", state="finished"))) == "1 at work, 1 finished"
+
+
+@pytest.mark.parametrize("key", ["f1", "f2", "ctrl+p"])
+def test_a_dialog_that_is_told_twice_to_close_closes_itself_alone(
+    session: Session, key: str
+) -> None:
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await pilot.press(key)
+        dialog = app.screen
+        assert isinstance(dialog, ClosesOnce)
+        # Keys that were typed ahead are heard by the dialog when it is closed already.
+        dialog.dismiss(None)
+        dialog.dismiss(None)
+        await pilot.pause()
+        assert isinstance(app.screen, HomeScreen)
+
+    drive(session, steps)
+
+
+def test_a_result_closes_what_is_open_over_its_dialog(session: Session) -> None:
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await pilot.press("f2")
+        places = app.screen
+        assert isinstance(places, ClosesOnce)
+        app.push_screen(HelpModal("Over it", "A page."))
+        assert app.screen is not places
+        places.dismiss(None)
+        await pilot.pause()
+        assert isinstance(app.screen, HomeScreen)
+
+    drive(session, steps)

@@ -20,7 +20,7 @@ from workbench.tui.colours import Styled
 from workbench.tui.leaving import AWAITED, on_leaving, what_failed
 from workbench.tui.locking import Lock
 from workbench.tui.navigation import open_place
-from workbench.tui.palette import WorkbenchCommands
+from workbench.tui.palette import Palette, WorkbenchCommands
 from workbench.tui.protection import badge
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.session import Locked, Session
@@ -121,10 +121,18 @@ class WorkbenchApp(App[int]):
         self.lock.note_key()
         self.settings = read_settings(self.session.home)
         self._apply(self.settings)
-        self.pop_screen()
+        self._leave_door()
         if len(self.screen_stack) == 1:  # Textual's own
             self.push_screen(open_place("home"))
         work.take_up_reading()
+
+    def _leave_door(self) -> None:
+        from workbench.tui.screens.door import UnlockScreen, WelcomeScreen
+        from workbench.tui.screens.recovery import RecoveryScreen
+
+        doors = UnlockScreen | WelcomeScreen | RecoveryScreen
+        while any(isinstance(each, doors) for each in self.screen_stack):
+            self.pop_screen()
 
     def go(self, name: str, screen: WorkbenchScreen | None = None) -> None:
         """Go to a place: everything above Home is closed first.
@@ -160,6 +168,11 @@ class WorkbenchApp(App[int]):
 
         if help_page := help_on(self.screen_stack):
             self.push_screen(help_page)
+
+    def action_command_palette(self) -> None:
+        """List every command."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
 
     def action_places(self) -> None:
         """List the places; only inside an open vault."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.binding import BindingType
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
+from workbench.tui.modals.base import HELP_KEY, ClosesOnce
 from workbench.tui.navigation import PLACES
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ class Command(NamedTuple):
     title: str
     about: str
     run: Callable[[], object]
+
+
+class Palette(CommandPalette, ClosesOnce[None]):
+    """Textual's, which closes itself alone."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [HELP_KEY]
 
 
 class WorkbenchCommands(Provider):

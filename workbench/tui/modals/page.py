@@ -10,9 +10,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Button, Markdown
 
+from workbench.tui.modals.base import ClosesOnce
 from workbench.tui.widgets.plain import Plain
 
 
@@ -34,7 +35,7 @@ def read_page(name: str) -> str:
     return files("workbench").joinpath("help", f"{name}.md").read_text("utf-8")
 
 
-class HelpModal(ModalScreen[None]):
+class HelpModal(ClosesOnce[None]):
     """Shows the product's own Markdown; never text from outside."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -25,7 +25,7 @@ from textual_fspicker.parts.directory_navigation import DirectoryEntry
 from textual_fspicker.safe_tests import is_dir, is_file
 
 from workbench.text import printable
-from workbench.tui.modals.base import HELP_KEY
+from workbench.tui.modals.base import HELP_KEY, ClosesOnce
 from workbench.tui.widgets.plain import shown
 from workbench.wording import size
 
@@ -88,7 +88,7 @@ class _PlainFolders(SafeNavigation):
         return printable(path.name) != path.name or super().hide(path)
 
 
-class FilesModal(FileOpen):
+class FilesModal(FileOpen, ClosesOnce[Path | None]):
     """Returns the file that was chosen, or None; a file is taken as soon as it is selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -128,7 +128,7 @@ class FilesModal(FileOpen):
         self.dismiss(None)
 
 
-class FolderModal(SelectDirectory):
+class FolderModal(SelectDirectory, ClosesOnce[Path | None]):
     """Returns the folder that was chosen, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
