@@ -85,7 +85,9 @@ class Session:
             Locked: It is not unlocked, or no longer.
             NotFound: Its folder is gone (code `home_gone`).
         """
-        if self._vault is None:
+        # Read once: another thread may lock it between a look and the return.
+        vault = self._vault
+        if vault is None:
             raise Locked("The vault is locked.")
         if not self.is_made:
             raise NotFound(
@@ -94,7 +96,7 @@ class Session:
                 "again.",
                 code="home_gone",
             )
-        return self._vault
+        return vault
 
     def create(self, passphrase: str, kdf: Literal["standard", "light"]) -> str:
         """Make the vault, unlock it, and return its recovery key as printed; takes a second.

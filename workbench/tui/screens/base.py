@@ -52,6 +52,10 @@ class WorkbenchScreen(Screen[None]):
         Binding("escape", "back", "Back", id="screen.back", tooltip="Go back to where you were"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._untold: list[Screen[None]] = []
+
     @property
     def workbench(self) -> WorkbenchApp:
         """The app, with its own type."""
@@ -105,7 +109,7 @@ class WorkbenchScreen(Screen[None]):
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
-        if not isinstance(event.error, Locked) and not self.take_failure(event):
+        if not self.take_failure(event):
             self.show_error(event.error)
 
     def conceal(self) -> None:
@@ -118,7 +122,19 @@ class WorkbenchScreen(Screen[None]):
     def show_error(self, error: WorkbenchError) -> None:
         """Tell an error and what to do about it; of a locked vault the door tells already."""
         if not isinstance(error, Locked):
-            self.app.push_screen(MessageModal.of_error(error))
+            self.tell(MessageModal.of_error(error))
+
+    def tell(self, message: Screen[None]) -> None:
+        """Open a message; behind the door it waits, for it may name what the vault holds."""
+        if self.session.is_open:
+            self.app.push_screen(message)
+        else:
+            self._untold.append(message)
+
+    @on(events.ScreenResume)
+    def _tell_what_waited(self) -> None:
+        if self.session.is_open and self._untold:
+            self.app.push_screen(self._untold.pop(0))
 
     def on_resize(self) -> None:
         """Keep the notice for small terminals current; the stylesheet decides when it shows."""

@@ -175,8 +175,9 @@ class DatasetsScreen(CheckingScreen):
             from workbench.datasets.collection import remove_dataset
             from workbench.runs.listing import check_unneeded
 
-            check_unneeded(self.session.vault.home, object_id)
-            remove_dataset(self.session.vault, object_id)
+            vault = self.session.vault
+            check_unneeded(vault.home, object_id)
+            remove_dataset(vault, object_id)
             return str(name)
 
         def answer(agreed: bool | None) -> None:

@@ -27,6 +27,7 @@ from workbench.wording import size
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
+    from workbench.tui.screens.base import WorkbenchScreen
 
 _EXPORT, _CHECK = "export", "export-check"
 _TYPING_SECONDS = 0.3
@@ -263,7 +264,7 @@ class ExportPane(Container):
             return
         self._form.say(f"▲ {event.error.message}", good=False)
         text = f"{event.error.message}\n\n{hint(event.error, 'export')}".rstrip()
-        self.app.push_screen(MessageModal("That did not work", text))
+        cast("WorkbenchScreen", self.screen).tell(MessageModal("That did not work", text))
 
     def _show(self, part: str) -> None:
         if part != "shown":
