@@ -126,13 +126,13 @@ class Session:
             Refused: The home can be entered by others.
         """
         check_home(self.home)
-        from workbench.adapters.registration import register_finished
+        from workbench.adapters.registration import register_on_opening
         from workbench.vault.secrets import read_recovery_key
         from workbench.vault.store import Vault
 
         vault = Vault.unlock(self.home, secret)
         self.recovered = read_recovery_key(secret) is not None
-        new = [entry.name for entry in register_finished(vault)]
+        new = [entry.name for entry in register_on_opening(vault)]
         self._vault = vault
         return new
 
