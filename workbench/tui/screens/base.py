@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.worker import Worker
 
 from workbench.errors import WorkbenchError
 from workbench.tui import work
 from workbench.tui.modals.questions import MessageModal
 from workbench.tui.navigation import BY_NAME
+from workbench.tui.part import Part
 from workbench.tui.session import Locked
 from workbench.tui.widgets.keys_line import KeysLine
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.top_line import TopLine
 
-if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
-    from workbench.tui.session import Session
-
 LEAST_WIDTH, LEAST_HEIGHT = 80, 24
 
 
-class WorkbenchScreen(Screen[None]):
+class WorkbenchScreen(Screen[None], Part):
     """One screen: a line on top, a body, the demo's tour line, the keys.
 
     A subclass sets `PLACE`, composes its body in `compose_body`, and may set `TOUR`, what the demo
@@ -57,16 +53,6 @@ class WorkbenchScreen(Screen[None]):
         self._untold: list[Screen[None]] = []
 
     @property
-    def workbench(self) -> WorkbenchApp:
-        """The app, with its own type."""
-        return cast("WorkbenchApp", self.app)
-
-    @property
-    def session(self) -> Session:
-        """The home and its vault."""
-        return self.workbench.session
-
-    @property
     def heading(self) -> str:
         """What the top line calls this screen."""
         return BY_NAME[self.PLACE].title
@@ -93,14 +79,6 @@ class WorkbenchScreen(Screen[None]):
         """Say on the demo's line what to press now; nothing outside the demo."""
         if self.session.tour is not None:
             self.query_one("#tour", Plain).show(f"Tour: {text}" if text else "")
-
-    def begin(self, name: str, task: work.Task, *, exclusive: bool = True) -> Worker[None]:
-        """Do `task` in a thread; see `workbench.tui.work.begin`."""
-        return work.begin(self, name, task, exclusive=exclusive)
-
-    def fetch(self, name: str, task: work.Task) -> None:
-        """Read something for the screen in a thread; see `workbench.tui.work.fetch`."""
-        work.fetch(self, name, task)
 
     @on(events.ScreenResume)
     def _fill_top_line(self) -> None:
