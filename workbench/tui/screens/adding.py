@@ -110,7 +110,10 @@ class AddModelScreen(WorkbenchModal[str], Part):
 
             if "\0" in typed:
                 raise BadInput("That is no path.")
-            path = folder.expanduser().absolute()
+            try:
+                path = folder.expanduser().absolute()
+            except RuntimeError:
+                raise BadInput(f"There is no user of whom {typed} could be the home.") from None
             entry = add_model(session.vault, path, name, weights=weights, progress=tell)
             return entry.object_id
 
