@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from pathlib import Path
@@ -307,6 +308,19 @@ def test_the_door_says_what_keeps_it_shut(tmp_path: Path) -> None:
         await says(PASSPHRASE, "There is no vault at")
 
     drive(Session(home), steps)
+
+
+def test_a_full_disk_does_not_keep_the_door_shut(tmp_path: Path) -> None:
+    home = make_original(tmp_path / "home").home
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.screen.query_one("#secret", Input).value = PASSPHRASE
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    with mock.patch("workbench.adapters.registration.register_finished", side_effect=full):
+        drive(Session(home), steps)
 
 
 def test_locking_masks_what_was_revealed_and_keeps_the_place(tmp_path: Path) -> None:

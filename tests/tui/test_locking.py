@@ -19,14 +19,16 @@ from tests.fixtures.screens import drive, until, words
 from tests.fixtures.vaults import PASSPHRASE, Original
 from workbench.adapters import chatting
 from workbench.adapters.reviewing import Review
+from workbench.errors import DoesNotFit
 from workbench.runs.drafts import Draft, keep_draft
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.modals.passphrase import PassphraseModal
+from workbench.tui.screens.audit import AuditScreen
 from workbench.tui.screens.door import UnlockScreen
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.screens.records import RecordScreen, RecordsScreen
 from workbench.tui.screens.wizard import data_check, data_work
-from workbench.tui.session import Session
+from workbench.tui.session import Locked, Session
 from workbench.tui.widgets.records import RecordView
 from workbench.vault.store import Vault
 
@@ -263,3 +265,89 @@ def test_locking_again_before_the_door_was_left_closes_what_it_asked(
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
 
     drive(Session(vault.home), steps)
+
+
+# What meets a lock half-way
+
+
+def test_a_lock_in_the_middle_of_taking_the_vault_gives_it_or_says_so(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(vault.home, vault=vault)
+
+    def locks_meanwhile(self: Session) -> bool:
+        self.lock()
+        return True
+
+    monkeypatch.setattr(Session, "is_made", property(locks_meanwhile))
+    assert session.vault is vault
+    with pytest.raises(Locked):
+        _ = session.vault
+
+
+def test_a_lock_before_the_unlocking_was_heard_leaves_the_door_shut(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Session.unlock
+
+    def overtaken(self: Session, secret: str) -> list[str]:
+        told = real(self, secret)
+        self.lock()
+        return told
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        for unlock_so, opens in ((overtaken, UnlockScreen), (real, HomeScreen)):
+            monkeypatch.setattr(Session, "unlock", unlock_so)
+            app.screen.query_one("#secret", Input).value = PASSPHRASE
+            await pilot.press("enter")
+            await until(pilot, lambda: "Opening…" not in words(app))
+            assert isinstance(app.screen, opens)
+
+    drive(Session(vault.home), steps)
+
+
+def test_work_that_found_the_vault_locked_is_not_said_to_go_on(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: Any) -> None:
+        raise Locked("The vault is locked.")
+
+    monkeypatch.setattr(Vault, "change_passphrase", overtaken)
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.go("settings")
+        await pilot.press("f6")
+        await until(pilot, lambda: isinstance(app.screen, PassphraseModal))
+        for field in app.screen.query(Input):
+            field.value = "four_quiet_herons_wade"
+        await pilot.press("enter", "enter", "enter")
+        await until(pilot, lambda: "The vault is locked." in words(app))
+        assert "Changing the passphrase" not in words(app)
+
+    drive(Session(vault.home, vault=vault), steps)
+
+
+def test_an_error_behind_the_door_is_told_after_it(vault: Vault) -> None:
+    go_on = threading.Event()
+
+    def fails(_: object) -> None:
+        go_on.wait(20)
+        raise DoesNotFit(f"The disk is full: {NAME} was not written.")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.go("audit")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, AuditScreen)
+        worker = screen.begin("export", fails)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+        go_on.set()
+        await until(pilot, lambda: worker.is_finished)
+        await pilot.pause()
+        assert isinstance(app.screen, UnlockScreen)
+        assert NAME not in words(app)
+        unlock(app, vault)
+        await until(pilot, lambda: NAME in words(app))
+
+    drive(Session(vault.home, vault=vault), steps)

@@ -222,6 +222,11 @@ def test_browsing_begins_at_the_nearest_folder(tmp_path: Path) -> None:
     assert nearest_folder("relative").is_absolute()
 
 
+@pytest.mark.parametrize("typed", ["~nobody-of-this-name/models", "/" + "long" * 100, "/a\0b"])
+def test_browsing_from_a_path_that_cannot_be_begins_somewhere(typed: str) -> None:
+    assert nearest_folder(typed).is_dir()
+
+
 def test_progress_tells_share_rate_and_time_left() -> None:
     assert progress_text(0, 0, "Reading", 0) == "Reading  0 B"
     told = progress_text(1 << 30, 4 << 30, "Copying", 10)

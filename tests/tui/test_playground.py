@@ -105,6 +105,22 @@ def test_who_answers_can_be_chosen(session: Session, asked: list[dict[str, Any]]
     drive(session, steps)
 
 
+def test_an_answer_asked_for_beside_the_list_can_still_be_stopped(
+    session: Session, asked: list[dict[str, Any]]
+) -> None:
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        screen = await at_playground(pilot, app)
+        await pilot.press("f3", "tab", *"slow", "enter")
+        await until(pilot, lambda: "generating…" in words(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "generating…" in words(app))
+        await pilot.press("f6")
+        await until(pilot, lambda: "generating" not in words(app))
+        assert screen.query_one("#question", Input).value == "slow"
+
+    drive(session, steps)
+
+
 def test_an_answer_can_be_stopped_and_locking_forgets(
     session: Session, asked: list[dict[str, Any]]
 ) -> None:

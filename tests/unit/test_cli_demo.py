@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.cli import demo
+from workbench.errors import BadInput
 
 
 @pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -41,3 +42,11 @@ def test_runs_that_cannot_be_ended_do_not_keep_the_place(
     with pytest.raises(OSError, match="no runs"), demo._place(None) as place:
         place.home.mkdir()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["kept.export", "kept.passphrase"])
+def test_what_an_earlier_demo_left_beside_is_refused_in_words(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).touch()
+    with pytest.raises(BadInput, match=left), demo._place(tmp_path / "kept"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [left]

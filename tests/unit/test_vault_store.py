@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,24 @@ def test_rekey_changes_the_master_key_and_keeps_every_object(
         with pytest.raises(VaultError) as caught:
             act()
         assert caught.value.code == "vault_rekeyed"
+
+
+def test_a_rekey_does_not_bring_back_a_passphrase_that_was_just_replaced(
+    original: Original, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, real = reopened(vault.home, original), header.Slot.for_passphrase
+
+    def overtaken(*told: Any) -> header.Slot:
+        monkeypatch.setattr(header.Slot, "for_passphrase", real)
+        other.change_passphrase(PASSPHRASE, "four_quiet_herons_wade")
+        return real(*told)
+
+    monkeypatch.setattr(header.Slot, "for_passphrase", overtaken)
+    with pytest.raises(BadInput, match="changed meanwhile"):
+        vault.rekey(PASSPHRASE)
+    with pytest.raises(WrongPassphrase):
+        Vault.unlock(vault.home, PASSPHRASE)
+    assert Vault.unlock(vault.home, "four_quiet_herons_wade").verify().bad == []
 
 
 def test_a_rekey_cut_short_is_finished_by_the_next_unlock(original: Original, vault: Vault) -> None:

@@ -18,7 +18,7 @@ from workbench.adapters.results import read_result
 from workbench.adapters.short_jobs import forget_owner, is_owned
 from workbench.adapters.storage import is_published, read_manifest
 from workbench.durable import STAGE_PREFIX, sweep_stages
-from workbench.errors import BadInput, Busy, NotFound, VaultDamaged
+from workbench.errors import BadInput, Busy, DoesNotFit, NotFound, VaultDamaged
 from workbench.planning.measured import learn_from_run
 from workbench.runs.job import JobFolder
 from workbench.runs.launch import no_run_in_the_making
@@ -61,6 +61,21 @@ def register_finished(vault: Vault) -> list[Entry]:
         known = {entry.object_id for entry in vault.catalogue.entries("run")}
         found = [_register(vault, state) for state in reversed(waiting) if state.run not in known]
     return [entry for entry in found if entry is not None]
+
+
+def register_on_opening(vault: Vault) -> list[Entry]:
+    """Do as `register_finished` for a vault that is being opened; what cannot be written waits.
+
+    A full disk must not keep its owner from the vault, where space can be made; the next unlock,
+    or the screens' watch on the runs, enters what is left.
+
+    Raises:
+        Busy: Another process held the catalogue for too long.
+    """
+    try:
+        return register_finished(vault)
+    except (DoesNotFit, OSError):
+        return []
 
 
 def sweep_unused_keys(vault: Vault) -> list[str]:

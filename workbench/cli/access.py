@@ -36,14 +36,14 @@ def unlock(options: argparse.Namespace) -> Vault:
         BadInput: There is no vault at this home.
         WrongPassphrase: No slot opens.
     """
-    from workbench.adapters.registration import register_finished
+    from workbench.adapters.registration import register_on_opening
     from workbench.vault.store import Vault
 
     home = home_of(options)
     # Before anybody types a passphrase for it.
     check_home(home)
     vault = Vault.unlock(home, read_secret(options, "Passphrase: "))
-    register_finished(vault)
+    register_on_opening(vault)
     return vault
 
 

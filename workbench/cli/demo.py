@@ -33,6 +33,7 @@ MODEL = "starter"
 ADAPTER = "triage-adapter"
 # An answer in the taught form has about 30 tokens; the base, which never learnt it, would go on.
 _ANSWER_TOKENS = 48
+_BESIDE = (".export", ".passphrase")  # of a home that is kept
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -64,10 +65,13 @@ def _place(keep: Path | None) -> Iterator[_Place]:
             raise BadInput(
                 f"{home} exists and is not empty.", hint="Name a folder that does not exist yet."
             )
-        beside = home.with_name(home.name + ".export")
-        if beside.exists():
-            raise BadInput(f"{beside} exists already.", hint="Remove it, or name another folder.")
-        yield _Place(home, beside, home.with_name(home.name + ".passphrase"))
+        export, passphrase = (home.with_name(home.name + each) for each in _BESIDE)
+        for beside in (export, passphrase):
+            if beside.exists():
+                raise BadInput(
+                    f"{beside} exists already.", hint="Remove it, or name another folder."
+                )
+        yield _Place(home, export, passphrase)
         return
     before = {number: signal.getsignal(number) for number in _ENDINGS}
     for number in _ENDINGS[1:]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
+from workbench.airgap.leaks import describe
 from workbench.cli import (
     adapter,
     audit,
@@ -180,19 +181,11 @@ def _forget_output() -> None:
 
 
 def _own_fault(error: Exception) -> InternalError:
+    told = describe(error)
     return InternalError(
-        f"Something in the workbench itself failed ({type(error).__name__} at {_place(error)}).",
+        f"Something in the workbench itself failed ({told['error_type']} at {told['place']}).",
         hint="Your vault is as it was. Run `workbench doctor`, and report this line.",
     )
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "unknown"
-    return f"{trace.tb_frame.f_globals.get('__name__', 'unknown')}:{trace.tb_lineno}"
 
 
 class _Version(argparse.Action):

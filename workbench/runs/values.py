@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 from workbench.errors import BadInput
 
-# A code: an enum's value, an id, a hash, a module path. No spaces, no slashes, no line feeds.
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
+# A code: an enum's value, an id, a hash, a module path. No spaces, no slashes, no line feeds.
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 _OBJECT_ID = re.compile(r"[a-z]{2}-[0-9a-f]{16}")
 _DEPTH = 6

@@ -85,3 +85,9 @@ def identifiers(found: Mapping[str, int], *, glue: str = ", ") -> str:
         one, many = IDENTIFIERS.get(kind, (kind, kind))
         parts.append(count(number, one, many))
     return glue.join(parts)
+
+
+def in_order(splits: dict[str, int]) -> dict[str, int]:
+    """Return the splits in the order in which they are used: train, validation, test, others."""
+    first = [name for name in ("train", "validation", "test") if name in splits]
+    return {name: splits[name] for name in [*first, *sorted(set(splits) - set(first))]}

@@ -85,7 +85,9 @@ class Session:
             Locked: It is not unlocked, or no longer.
             NotFound: Its folder is gone (code `home_gone`).
         """
-        if self._vault is None:
+        # Read once: another thread may lock it between a look and the return.
+        vault = self._vault
+        if vault is None:
             raise Locked("The vault is locked.")
         if not self.is_made:
             raise NotFound(
@@ -94,7 +96,7 @@ class Session:
                 "again.",
                 code="home_gone",
             )
-        return self._vault
+        return vault
 
     def create(self, passphrase: str, kdf: Literal["standard", "light"]) -> str:
         """Make the vault, unlock it, and return its recovery key as printed; takes a second.
@@ -124,13 +126,13 @@ class Session:
             Refused: The home can be entered by others.
         """
         check_home(self.home)
-        from workbench.adapters.registration import register_finished
+        from workbench.adapters.registration import register_on_opening
         from workbench.vault.secrets import read_recovery_key
         from workbench.vault.store import Vault
 
         vault = Vault.unlock(self.home, secret)
         self.recovered = read_recovery_key(secret) is not None
-        new = [entry.name for entry in register_finished(vault)]
+        new = [entry.name for entry in register_on_opening(vault)]
         self._vault = vault
         return new
 

@@ -179,8 +179,7 @@ class Custody:
         slot = self._passphrase_slot(new, opened.settings)
 
         def replaced(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
-            if opened not in slots:
-                raise BadInput("The passphrase was changed meanwhile.", code="slot_gone")
+            _check_still_there(opened, slots)
             return tuple(slot if each == opened else each for each in slots)
 
         self._change_slots(replaced)
@@ -245,7 +244,7 @@ class Custody:
 
         Raises:
             WrongPassphrase: `passphrase` opens no slot.
-            BadInput: A recovery key was given.
+            BadInput: A recovery key was given, or the passphrase was changed meanwhile.
         """
         opened, _ = self.header().unwrap(passphrase)
         if opened.settings is None:
@@ -260,6 +259,8 @@ class Custody:
             Slot.for_recovery_key(self._vault_id, recovery, master),
         )
         with self._changing() as header:
+            # Or a passphrase that somebody just replaced would open the vault again.
+            _check_still_there(opened, header.slots)
             keyring = self._read_keyring()
             wrapping = ring_wrapping(self._vault_id, master)
             self._publish_keyring(keyring.also_wrapped(wrapping))
@@ -274,3 +275,8 @@ class Custody:
             with self._changing():
                 wrapping = ring_wrapping(self._vault_id, self._master)
                 self._publish_keyring(self._read_keyring().under_fresh_ring(wrapping))
+
+
+def _check_still_there(opened: Slot, slots: tuple[Slot, ...]) -> None:
+    if opened not in slots:
+        raise BadInput("The passphrase was changed meanwhile.", code="slot_gone")

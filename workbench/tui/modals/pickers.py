@@ -154,8 +154,11 @@ class FolderModal(SelectDirectory, ClosesOnce[Path | None]):
 
 def nearest_folder(typed: str) -> Path:
     """Return the folder that is meant by what was typed so far: it, one above it, or home."""
-    path = Path(typed).expanduser() if typed and "\0" not in typed else Path.home()
+    # What `os.path` says of a name that cannot be one, or of an unknown user's home, is no; pathlib
+    # raises.
+    path = Path(os.path.expanduser(typed)) if typed else Path.home()
     for folder in (path, *path.parents):
-        if folder.is_absolute() and folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
+        found = folder.is_absolute() and os.path.isdir(folder)
+        if found and os.access(folder, os.R_OK | os.X_OK):
             return folder
     return Path.home() if os.access(Path.home(), os.R_OK | os.X_OK) else Path("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,6 +17,7 @@ from workbench.errors import BadInput, WorkbenchError
 from workbench.tui import work
 from workbench.tui.hints import told
 from workbench.tui.modals.base import WorkbenchModal
+from workbench.tui.part import Part
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.progress import ProgressLine
@@ -24,13 +25,12 @@ from workbench.tui.widgets.text_input import TextInput
 
 if TYPE_CHECKING:
     from workbench.models.shelf import Weights
-    from workbench.tui.app import WorkbenchApp
 
 _PHASES = {"copy": "Copying", "hash": "Reading"}
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class AddModelScreen(WorkbenchModal[str]):
+class AddModelScreen(WorkbenchModal[str], Part):
     """Asks, adds, and stays open with the reason when the folder is refused.
 
     Returns the new model's id, or an empty string.
@@ -103,21 +103,24 @@ class AddModelScreen(WorkbenchModal[str]):
         folder, name = Path(typed), self.query_one("#name", Input).value
         second = self.query_one("#weights", RadioSet).pressed_index == 1
         weights: Weights = "reference" if second else "copy"
-        session = cast("WorkbenchApp", self.app).session
+        session = self.session
 
         def task(tell: work.Progress) -> str:
             from workbench.models.shelf import add_model
 
             if "\0" in typed:
                 raise BadInput("That is no path.")
-            path = folder.expanduser().absolute()
+            try:
+                path = folder.expanduser().absolute()
+            except RuntimeError:
+                raise BadInput(f"There is no user of whom {typed} could be the home.") from None
             entry = add_model(session.vault, path, name, weights=weights, progress=tell)
             return entry.object_id
 
         self._refuse("")
         self._let_edit(False)
         self.query_one("#progress", ProgressLine).show("Checking the folder…")
-        self._worker = work.begin(self, "add-model", task)
+        self._worker = self.begin("add-model", task)
 
     def _refuse(self, text: str) -> None:
         self.query_one("#said", Plain).show(text)

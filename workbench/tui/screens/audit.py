@@ -197,16 +197,16 @@ class AuditScreen(CheckingScreen):
         self.app.push_screen(FolderModal(nearest_folder("")), chosen)
 
     def _write(self, folder: Path) -> tuple[Path, str]:
-        audit = self.session.vault.audit
-        lines = list(audit.export())
-        path = folder / f"audit-{self.session.vault.vault_id[:8]}-{len(lines) - 2}.jsonl"
+        vault = self.session.vault  # held to the end, whoever locks it meanwhile
+        lines = list(vault.audit.export())
+        path = folder / f"audit-{vault.vault_id[:8]}-{len(lines) - 2}.jsonl"
         publish_bytes(path, ("\n".join(lines) + "\n").encode())
-        return path, audit.public_key
+        return path, vault.audit.public_key
 
     def _show_export(self, path: Path, key: str) -> None:
         from workbench.tui.modals.line import LineModal
 
-        self.app.push_screen(
+        self.tell(
             LineModal(
                 "The log was written",
                 f"{path}\nIt is readable by whoever gets the file. Anybody can check it, without "

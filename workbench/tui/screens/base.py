@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.worker import Worker
 
 from workbench.errors import WorkbenchError
 from workbench.tui import work
 from workbench.tui.modals.questions import MessageModal
 from workbench.tui.navigation import BY_NAME
+from workbench.tui.part import Part
 from workbench.tui.session import Locked
 from workbench.tui.widgets.keys_line import KeysLine
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.top_line import TopLine
 
-if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
-    from workbench.tui.session import Session
-
 LEAST_WIDTH, LEAST_HEIGHT = 80, 24
 
 
-class WorkbenchScreen(Screen[None]):
+class WorkbenchScreen(Screen[None], Part):
     """One screen: a line on top, a body, the demo's tour line, the keys.
 
     A subclass sets `PLACE`, composes its body in `compose_body`, and may set `TOUR`, what the demo
@@ -52,15 +48,9 @@ class WorkbenchScreen(Screen[None]):
         Binding("escape", "back", "Back", id="screen.back", tooltip="Go back to where you were"),
     ]
 
-    @property
-    def workbench(self) -> WorkbenchApp:
-        """The app, with its own type."""
-        return cast("WorkbenchApp", self.app)
-
-    @property
-    def session(self) -> Session:
-        """The home and its vault."""
-        return self.workbench.session
+    def __init__(self) -> None:
+        super().__init__()
+        self._untold: list[Screen[None]] = []
 
     @property
     def heading(self) -> str:
@@ -90,14 +80,6 @@ class WorkbenchScreen(Screen[None]):
         if self.session.tour is not None:
             self.query_one("#tour", Plain).show(f"Tour: {text}" if text else "")
 
-    def begin(self, name: str, task: work.Task, *, exclusive: bool = True) -> Worker[None]:
-        """Do `task` in a thread; see `workbench.tui.work.begin`."""
-        return work.begin(self, name, task, exclusive=exclusive)
-
-    def fetch(self, name: str, task: work.Task) -> None:
-        """Read something for the screen in a thread; see `workbench.tui.work.fetch`."""
-        work.fetch(self, name, task)
-
     @on(events.ScreenResume)
     def _fill_top_line(self) -> None:
         line = self.query_one(TopLine)
@@ -105,7 +87,7 @@ class WorkbenchScreen(Screen[None]):
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
-        if not isinstance(event.error, Locked) and not self.take_failure(event):
+        if not self.take_failure(event):
             self.show_error(event.error)
 
     def conceal(self) -> None:
@@ -118,7 +100,19 @@ class WorkbenchScreen(Screen[None]):
     def show_error(self, error: WorkbenchError) -> None:
         """Tell an error and what to do about it; of a locked vault the door tells already."""
         if not isinstance(error, Locked):
-            self.app.push_screen(MessageModal.of_error(error))
+            self.tell(MessageModal.of_error(error))
+
+    def tell(self, message: Screen[None]) -> None:
+        """Open a message; behind the door it waits, for it may name what the vault holds."""
+        if self.session.is_open:
+            self.app.push_screen(message)
+        else:
+            self._untold.append(message)
+
+    @on(events.ScreenResume)
+    def _tell_what_waited(self) -> None:
+        if self.session.is_open and self._untold:
+            self.app.push_screen(self._untold.pop(0))
 
     def on_resize(self) -> None:
         """Keep the notice for small terminals current; the stylesheet decides when it shows."""

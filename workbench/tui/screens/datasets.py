@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import DataTable
 
-from workbench.tui.data_words import identifiers, rejected
+from workbench.tui.data_words import identifiers, in_order, rejected
 from workbench.tui.modals.questions import ConfirmModal, MessageModal
 from workbench.tui.screens.checking import CheckingScreen
 from workbench.tui.widgets.facts import Facts
@@ -175,8 +175,9 @@ class DatasetsScreen(CheckingScreen):
             from workbench.datasets.collection import remove_dataset
             from workbench.runs.listing import check_unneeded
 
-            check_unneeded(self.session.vault.home, object_id)
-            remove_dataset(self.session.vault, object_id)
+            vault = self.session.vault
+            check_unneeded(vault.home, object_id)
+            remove_dataset(vault, object_id)
             return str(name)
 
         def answer(agreed: bool | None) -> None:
@@ -235,9 +236,3 @@ def facts_of(details: Dataset) -> list[tuple[str, str]]:
         ("version", details["root"]),
     ]
     return [(name, value) for name, value in told if value]
-
-
-def in_order(splits: dict[str, int]) -> dict[str, int]:
-    """Return the splits in the order in which they are used: train, validation, test, others."""
-    first = [name for name in ("train", "validation", "test") if name in splits]
-    return {name: splits[name] for name in [*first, *sorted(set(splits) - set(first))]}

@@ -105,6 +105,9 @@ class UnlockScreen(WorkbenchScreen):
             else:  # locked while it was set
                 self._say(told)
             return
+        if not self.session.is_open:  # locked again before this was heard
+            self.conceal()
+            return
         for name in event.result:
             self.app.notify(f"{name} is in the library.", title="Trained meanwhile")
         if self.session.recovered:

@@ -17,6 +17,7 @@ from workbench.exports.contract import BASES, PLANNED_TARGETS, TARGETS
 from workbench.tui import work
 from workbench.tui.hints import hint, told
 from workbench.tui.modals.questions import MessageModal
+from workbench.tui.part import Part
 from workbench.tui.screens.export_work import Asked, Checked, check, write
 from workbench.tui.stopping import StopFlag
 from workbench.tui.widgets.export_form import ExportForm, Way
@@ -26,7 +27,7 @@ from workbench.tui.widgets.work_bar import WorkBar
 from workbench.wording import size
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.screens.base import WorkbenchScreen
 
 _EXPORT, _CHECK = "export", "export-check"
 _TYPING_SECONDS = 0.3
@@ -53,7 +54,7 @@ class _Work(Vertical, can_focus=True):
     """Holds the focus while the export is written, so that keys work and Enter stops nothing."""
 
 
-class ExportPane(Container):
+class ExportPane(Container, Part):
     """Asks, checks, exports, stops, and shows the result. Told which adapter by `show_adapter`."""
 
     class Exported(Message):
@@ -81,11 +82,6 @@ class ExportPane(Container):
         self._stop: StopFlag | None = None
         self._waiting: Timer | None = None
         self._written: Written | None = None
-
-    @property
-    def workbench(self) -> WorkbenchApp:
-        """The app, with its own type."""
-        return cast("WorkbenchApp", self.app)
 
     @property
     def is_busy(self) -> bool:
@@ -151,12 +147,12 @@ class ExportPane(Container):
 
     def _check(self) -> None:
         """Look in the background whether there is room, after suggesting a folder."""
-        adapter, form, session = self._adapter, self._form, self.workbench.session
+        adapter, form, session = self._adapter, self._form, self.session
         if adapter is None or self.is_busy:
             return
         form.show_bases(form.target == "safetensors" and adapter["method"] == "qlora")
         asked, suggest = self._asked(adapter), not self._chosen_by_hand
-        work.fetch(self, _CHECK, lambda _: check(session, asked, suggest=suggest))
+        self.fetch(_CHECK, lambda _: check(session, asked, suggest=suggest))
 
     def _show_check(self, checked: Checked) -> None:
         form = self._form
@@ -188,7 +184,7 @@ class ExportPane(Container):
 
     def export(self) -> None:
         """Write what is asked for."""
-        adapter, form, session = self._adapter, self._form, self.workbench.session
+        adapter, form, session = self._adapter, self._form, self.session
         if adapter is None or self.is_busy:
             return
         if not form.folder:
@@ -196,7 +192,7 @@ class ExportPane(Container):
             return
         asked = self._asked(adapter)
         self._stop = stop = StopFlag()
-        work.begin(self, _EXPORT, lambda tell: write(session, asked, stop.heeding(tell)))
+        self.begin(_EXPORT, lambda tell: write(session, asked, stop.heeding(tell)))
         self.query_one("#export-said", Plain).show(
             f"{adapter['adapter']} is written to {asked.folder}."
         )
@@ -263,7 +259,7 @@ class ExportPane(Container):
             return
         self._form.say(f"▲ {event.error.message}", good=False)
         text = f"{event.error.message}\n\n{hint(event.error, 'export')}".rstrip()
-        self.app.push_screen(MessageModal("That did not work", text))
+        cast("WorkbenchScreen", self.screen).tell(MessageModal("That did not work", text))
 
     def _show(self, part: str) -> None:
         if part != "shown":

@@ -268,7 +268,10 @@ class PlaygroundScreen(WorkbenchScreen):
     def _close_who(self) -> None:
         self.query_one("#who").display = False
         self._tell_terms()
-        self._end_turn()
+        if self._work is None:  # else a question was asked beside the list, and is being answered
+            self._end_turn()
+        else:
+            self.query_one("#question", Input).focus()
 
     def action_back(self) -> None:
         """Close the list, or leave."""

@@ -11,9 +11,9 @@ from textual.containers import Horizontal
 
 from workbench.datasets.collection import page
 from workbench.datasets.records import Record
+from workbench.tui.data_words import in_order
 from workbench.tui.modals.number import NumberModal
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.screens.datasets import in_order
 from workbench.tui.widgets.paged_table import LONGEST, PagedTable
 from workbench.tui.widgets.plain import Plain
 from workbench.tui.widgets.turns import Turns

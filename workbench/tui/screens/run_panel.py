@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.state import RunState
 from workbench.tui import work
 from workbench.tui.following import RunLost, RunMoved, follow_run
+from workbench.tui.part import Part
 from workbench.tui.pauses import spare_pauses
 from workbench.tui.run_commands import UNDER_WAY, send, stop_question, takes
 from workbench.tui.screens.samples import SamplesScreen
@@ -23,7 +24,6 @@ from workbench.tui.widgets.plain import shown
 from workbench.tui.widgets.run_monitor import VIEWS, RunMonitor
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
     from workbench.tui.screens.base import WorkbenchScreen
 
 # The state that a command led to is told a moment later, and must not wipe what came of it.
@@ -40,7 +40,7 @@ _BUTTONS = (
 )
 
 
-class RunPanel(Container, can_focus=True):
+class RunPanel(Container, Part, can_focus=True):
     """One run of the home; posts `Moved` when its state changes and `Gone` when it is lost."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -92,10 +92,6 @@ class RunPanel(Container, can_focus=True):
         self._sampling = False
         self._noted_at = 0.0
 
-    @property
-    def _workbench(self) -> WorkbenchApp:
-        return cast("WorkbenchApp", self.app)
-
     def compose(self) -> ComposeResult:
         yield RunMonitor()
         with Horizontal(id="panel-buttons"):
@@ -105,7 +101,7 @@ class RunPanel(Container, can_focus=True):
     def on_mount(self) -> None:
         """Begin to follow."""
         self.set_timer(_SETTLED_SECONDS, spare_pauses)
-        follow_run(self, self._workbench.session.home / "runs" / self.run_id)
+        follow_run(self, self.session.home / "runs" / self.run_id)
 
     # Following
 
@@ -192,16 +188,16 @@ class RunPanel(Container, can_focus=True):
         self._doing = command
         self._note(UNDER_WAY[command])
         self._offer()
-        session = self._workbench.session
-        work.begin(self, f"run-{command}", lambda _: send(session, command, self.run_id))
+        session = self.session
+        self.begin(f"run-{command}", lambda _: send(session, command, self.run_id))
 
     def action_sample(self) -> None:
         """Ask for a sample, and say when it comes."""
         self._sampling = True
         self._note(UNDER_WAY["sample"])
         self._offer()
-        session = self._workbench.session
-        work.begin(self, "run-sample", lambda _: send(session, "sample", self.run_id))
+        session = self.session
+        self.begin("run-sample", lambda _: send(session, "sample", self.run_id))
 
     def action_samples(self) -> None:
         """Show the samples that were taken so far."""

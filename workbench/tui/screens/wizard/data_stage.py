@@ -10,10 +10,10 @@ from textual.containers import Container
 from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import Button, TabbedContent
-from textual.worker import Worker
 
 from workbench.tui import work
 from workbench.tui.hints import told
+from workbench.tui.part import Part
 from workbench.tui.screens.wizard.data_work import Preview
 from workbench.tui.session import Locked
 from workbench.tui.widgets.histogram import Histogram
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workbench.tui.screens.wizard.data import DataStep
 
 
-class Stage(Container):
+class Stage(Container, Part):
     """One stage. It reads the draft, and its default button `#go` has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,14 +45,6 @@ class Stage(Container):
         self.said = said
         self._preview = Preview()
         self._place = 0
-
-    def begin(self, name: str, task: work.Task) -> Worker[None]:
-        """Do `task` in a thread; see `workbench.tui.work.begin`."""
-        return work.begin(self, name, task)
-
-    def fetch(self, name: str, task: work.Task) -> None:
-        """Read something for the stage in a thread; see `workbench.tui.work.fetch`."""
-        work.fetch(self, name, task)
 
     def say(self, text: str, *, kind: str = "bad") -> None:
         """Say something above the buttons: what went wrong, or what is going on."""

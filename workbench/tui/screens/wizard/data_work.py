@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 from workbench.runs.drafts import Draft
+from workbench.tui.data_words import in_order, left_out
 
 if TYPE_CHECKING:
     from workbench.datasets.importing import ImportReport
@@ -139,10 +140,7 @@ def open_sealed(vault: Vault, draft: Draft) -> Opened:
     from workbench.datasets.collection import preview, rejects, sample, show_dataset
 
     facts = show_dataset(vault, draft.dataset)
-    order = ("train", "validation", "test")
-    facts["splits"] = dict(
-        sorted(facts["splits"].items(), key=lambda item: (*order, item[0]).index(item[0]))
-    )
+    facts["splits"] = in_order(facts["splits"])
     split = next((name for name, rows in facts["splits"].items() if rows), "train")
     first = preview(vault, draft.dataset, SHOWN, split)
     spread = sample(vault, draft.dataset, SAMPLED, split)
@@ -224,8 +222,6 @@ def _plain(record: Record) -> tuple[Piece, ...]:
 
 
 def _caption(found: Rendering) -> str:
-    from workbench.tui.data_words import left_out
-
     if found.reason:
         return f"▲ training leaves it out: {left_out(found.reason)}"
     return f"{found.tokens} tokens, {found.counted} of them learnt"

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.worker import Worker
 
 from workbench.runs.drafts import Draft
 from workbench.tui import work
+from workbench.tui.part import Part
 from workbench.tui.session import Locked
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
     from workbench.tui.screens.wizard.screen import WizardScreen
-    from workbench.tui.session import Session
 
 
-class WizardStep(Container):
+class WizardStep(Container, Part):
     """One step. It is made anew each time it is entered, from the draft alone.
 
     A subclass composes its body, puts the focus on what goes on by default (so that Enter is
@@ -48,16 +46,6 @@ class WizardStep(Container):
         return self.owner or cast("WizardScreen", self.screen)
 
     @property
-    def workbench(self) -> WorkbenchApp:
-        """The app, with its own type."""
-        return cast("WorkbenchApp", self.app)
-
-    @property
-    def session(self) -> Session:
-        """The home and its vault."""
-        return self.workbench.session
-
-    @property
     def draft(self) -> Draft:
         """What has been chosen so far."""
         return self.wizard.draft
@@ -82,14 +70,6 @@ class WizardStep(Container):
     def go_on(self) -> None:
         """Do what the default button does; called by ctrl+n."""
         self.finish()
-
-    def begin(self, name: str, task: work.Task, *, exclusive: bool = True) -> Worker[None]:
-        """Do `task` in a thread; see `workbench.tui.work.begin`."""
-        return work.begin(self, name, task, exclusive=exclusive)
-
-    def fetch(self, name: str, task: work.Task) -> None:
-        """Read something for the step in a thread; see `workbench.tui.work.fetch`."""
-        work.fetch(self, name, task)
 
     @on(work.WorkFailed)
     def _tell_failure(self, event: work.WorkFailed) -> None:
