@@ -29,8 +29,9 @@ from dataclasses import astuple, dataclass
 from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget
 from workbench.planning.candidates import Candidate, DatasetLength
-from workbench.planning.memory import Method, targeted, trained_parameters
+from workbench.planning.memory import Method
 from workbench.planning.rates import Effort, Rates
+from workbench.planning.resident import targeted, trained_parameters
 from workbench.recipe import Recipe
 
 # Of what unpacking costs: reading 16-bit weights; casting 32-bit ones and adding to 32-bit
