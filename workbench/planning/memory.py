@@ -16,12 +16,15 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from workbench.models.facts import LinearShape, ModelFacts
-from workbench.planning.moments import Step, kept_per_token
+from workbench.planning.layers import Shape
+from workbench.planning.linears import Treatment
+from workbench.planning.moments import Step
+from workbench.planning.replay import Replay
 from workbench.planning.resident import (
     Method,
     moments_bytes,
     targeted,
-    trained_parameters,
+    trained_tensors,
     weight_bytes,
 )
 
@@ -136,55 +139,58 @@ def predict(
     Raises:
         UsageError: `targets` names a module that the model does not have.
     """
-    wide = compute_bytes / 2
-    trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
-    kept = 0
-    if method != "full":
-        kept = _kept_by_adapters(
-            facts,
-            targeted(facts, targets),
-            rank=rank,
-            dropout=dropout,
-            dora=dora,
-            # The engine's own forward pass of adapters (`workbench.engine.lora`) leaves peft's out.
-            casts=(dropout > 0 or dora)
-            and compute_bytes == 2
-            and (method == "lora" or device == "cpu"),
-            device=device,
-        )
-    step = Step(
-        facts=facts,
-        context=context,
-        rows=micro_batch,
-        recomputed=facts.layers
-        if recomputed_layers is None
-        else min(recomputed_layers, facts.layers),
-        adapters_kept=kept,
-        # With full fine-tuning all gradients and copies are counted at every moment.
-        trained=0 if method == "full" else trained,
-        copies=2 if compute_bytes == 2 and method != "full" else 0,
-        # DoRA makes the adapter's product from a unit matrix and adds it to the weight in 32 bit.
-        unpacked=_UNPACKED * compute_bytes * (method == "qlora") + 24 * dora,
-        masked=masked,
-        record=(record or context) if device == "cpu" and facts.family != "gemma2" else 0,
-        chunk=LOGIT_CHUNK_TOKENS,
-        wide=wide,
-    )
-    moment = step.fullest()
-    workspace, gradients = moment.workspace, moment.gradients
-    if method == "full":
-        gradients = 4 * trained
-        if compute_bytes == 2:
-            # Autocast keeps its bf16 copies until the backward pass is through.
-            workspace += 2 * facts.parameters
+    chosen = targeted(facts, targets) if method != "full" else ()
+    tensors = trained_tensors(facts, method=method, rank=rank, targets=targets, dora=dora)
+    trained = sum(size * times for size, times in tensors.items())
+    recomputed = facts.layers if recomputed_layers is None else recomputed_layers
+    recomputed = min(recomputed, facts.layers)
+    # Gemma 2's attention is not among those that go record by record.
+    by_record = (record or context) if device == "cpu" and facts.family != "gemma2" else 0
+    if method == "full" or dora:
+        moment = Replay(
+            facts=facts,
+            how=Treatment(
+                method=method,
+                adapted=frozenset(each.name for each in chosen),
+                rank=rank,
+                dropout=dropout,
+                dora=dora,
+                device=device,
+                narrow=compute_bytes,
+            ),
+            shape=Shape(micro_batch, context, masked, by_record),
+            recomputed=recomputed,
+            chunk=LOGIT_CHUNK_TOKENS,
+            largest=max(tensors),
+            optimizer=optimizer,
+        ).fullest()
+    else:
+        # The engine's own forward pass of adapters (`workbench.engine.lora`) leaves peft's out.
+        casts = dropout > 0 and compute_bytes == 2 and (method == "lora" or device == "cpu")
+        moment = Step(
+            facts=facts,
+            context=context,
+            rows=micro_batch,
+            recomputed=recomputed,
+            adapters_kept=_kept_by_adapters(
+                facts, chosen, rank=rank, dropout=dropout, casts=casts, device=device
+            ),
+            trained=trained,
+            copies=2 if compute_bytes == 2 else 0,
+            unpacked=_UNPACKED * compute_bytes * (method == "qlora"),
+            masked=masked,
+            record=by_record,
+            chunk=LOGIT_CHUNK_TOKENS,
+            wide=compute_bytes / 2,
+        ).fullest()
     prediction = Prediction(
         weights=weight_bytes(facts, method, compute_bytes),
         adapters=0 if method == "full" else 4 * trained,
-        gradients=gradients,
-        optimizer=moments_bytes(facts, optimizer, method, rank=rank, targets=targets, dora=dora),
+        gradients=moment.gradients,
+        optimizer=moments_bytes(tensors, optimizer),
         activations=moment.activations,
         logits=moment.logits,
-        workspace=workspace,
+        workspace=moment.workspace,
         overhead=0,
     )
     overhead = _overhead_bytes(prediction.allocated, device)
@@ -204,7 +210,6 @@ def _kept_by_adapters(
     *,
     rank: int,
     dropout: float,
-    dora: bool,
     casts: bool,
     device: Device,
 ) -> int:
@@ -225,9 +230,4 @@ def _kept_by_adapters(
         kept += 2 * inputs
     if dropout > 0:  # the mask, which a processor keeps in 32 bit
         kept += inputs * (4 if device == "cpu" else 1)
-    if dora:
-        # The sizes are 32-bit numbers and make all behind them 32-bit; the outputs of base and
-        # adapter stay for their gradient.
-        kept += kept_per_token(facts, 0, masked=True) - 12 * facts.hidden
-        kept += 6 * sum(each.outputs for each in chosen)
     return kept
