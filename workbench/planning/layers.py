@@ -113,6 +113,7 @@ class _Decoder:
             saves=(normed,) if trained else (),
             unwinding=value.count * kept * trained,
             gradient=4 * size * trained,
+            touches=True,
         )
         return self.linears.cast(output, value.width) if gemma else output
 
@@ -195,7 +196,11 @@ class _Decoder:
         query, key, values = (self.linears.cast(each, narrow) for each in (query, key, values))
         mask = narrow * shape.tokens * shape.context if shape.masked else 0
         spread = 4 * query.count * (not shape.masked and facts.kv_heads < facts.heads)
-        return self._attended(query, key, values, holds=mask, unwinding=4 * query.count + spread)
+        output = self._attended(query, key, values, holds=mask, unwinding=4 * query.count + spread)
+        if facts.family == "phi3" and not shape.masked:
+            # Flash attention lays its output out as the queries, here joined anew head by head.
+            output = self._tape.add((output,), output.count, output.width)
+        return output
 
     def _attended(
         self, query: Value, key: Value, values: Value, *, holds: int, unwinding: int

@@ -123,6 +123,8 @@ class Linears:
             narrow,
             working=packed * (narrow * count + count // 8),
             unwinding=packed * (narrow * count + count // 16),
+            # bitsandbytes keeps the weight past autograd, whose hooks see nothing of it.
+            touches=not packed,
         )
         return self.cast(output, value.width) if packed else output
 

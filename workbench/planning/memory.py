@@ -4,8 +4,9 @@ The sizes follow from `config.json` and from what our engine does on torch 2.13,
 peft 0.21 and bitsandbytes 0.50. `workbench.engine.tracing` counts the same without these formulas;
 tests/benchmarks/memory_grid.py compares the two.
 
-What stays for the whole run says `workbench.planning.resident`; what comes and goes, gradients (4P)
-among it, and at which moment most is there, `workbench.planning.moments`. On the device stand,
+What stays for the whole run says `workbench.planning.resident`. What comes and goes, gradients (4P)
+among it, and at which moment most is there, says `workbench.planning.moments` for plain adapters,
+and `workbench.planning.replay` for full fine-tuning, DoRA and dropout. On the device stand,
 besides, gaps of the allocator, the CUDA context and cuBLAS' workspace.
 """
 
@@ -146,7 +147,7 @@ def predict(
     recomputed = min(recomputed, facts.layers)
     # Gemma 2's attention is not among those that go record by record.
     by_record = (record or context) if device == "cpu" and facts.family != "gemma2" else 0
-    if method == "full" or dora:
+    if method == "full" or dora or dropout > 0:
         moment = Replay(
             facts=facts,
             how=Treatment(
@@ -165,16 +166,13 @@ def predict(
             optimizer=optimizer,
         ).fullest()
     else:
-        # The engine's own forward pass of adapters (`workbench.engine.lora`) leaves peft's out.
-        casts = dropout > 0 and compute_bytes == 2 and (method == "lora" or device == "cpu")
+        # Where the engine's own forward pass of adapters stands for peft's.
         moment = Step(
             facts=facts,
             context=context,
             rows=micro_batch,
             recomputed=recomputed,
-            adapters_kept=_kept_by_adapters(
-                facts, chosen, rank=rank, dropout=dropout, casts=casts, device=device
-            ),
+            adapters_kept=_kept_by_adapters(facts, chosen, rank=rank),
             trained=trained,
             copies=2 if compute_bytes == 2 else 0,
             unpacked=_UNPACKED * compute_bytes * (method == "qlora"),
@@ -204,30 +202,17 @@ def _overhead_bytes(allocated: int, device: Device) -> int:
     return int(FRAGMENTATION * allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
 
 
-def _kept_by_adapters(
-    facts: ModelFacts,
-    chosen: Sequence[LinearShape],
-    *,
-    rank: int,
-    dropout: float,
-    casts: bool,
-    device: Device,
-) -> int:
+def _kept_by_adapters(facts: ModelFacts, chosen: Sequence[LinearShape], *, rank: int) -> int:
     """Return the bytes that one token leaves in one layer more for adapters on these linears.
 
     Frozen linears need no input for the backward pass: where no linear of a group has an adapter,
     what `kept_per_token` counts for the group is gone.
     """
-    inputs = sum(linear.inputs for linear in chosen)
     kept = 2 * rank * len(chosen)
     names = {each.name for each in chosen}
     for group in _SHARING:
-        if dropout > 0 or casts or not names & group:
+        if not names & group:
             kept -= 2 * max(
                 (each.inputs for each in facts.linears if each.name in group), default=0
             )
-    if casts or dropout > 0:  # a copy each, cast or dropped from, where a group shared its input
-        kept += 2 * inputs
-    if dropout > 0:  # the mask, which a processor keeps in 32 bit
-        kept += inputs * (4 if device == "cpu" else 1)
     return kept

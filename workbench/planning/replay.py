@@ -1,8 +1,9 @@
 """The moments of a training step whose layers are played on a tape.
 
-`workbench.planning.moments` has closed formulas for adapters of the plain kind; full fine-tuning
-and DoRA change the type of what passes between layers, and with it nearly every term. Here the
-layers are played instead (`workbench.planning.tape`), and put together:
+`workbench.planning.moments` has closed formulas for adapters of the plain kind. Full fine-tuning
+and DoRA change the type of what passes between layers, and with it nearly every term, and dropout
+keeps what peft's forward pass makes. Here the layers are played instead
+(`workbench.planning.tape`), and put together:
 
 1. The loss: what all layers and the last norm kept, the last hidden states, counted positions and
    their gradient, the logits of a chunk. A trained output layer of V h weights adds, under

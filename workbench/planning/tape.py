@@ -45,6 +45,7 @@ class Operation:
         gradient: What stays afterwards as gradients of parameters.
         settling: Held beside that for a moment, after what was saved is gone.
         shares: Whether it hands its gradient on.
+        touches: Whether autograd keeps something, if only a parameter that is there anyway.
     """
 
     inputs: tuple[Value, ...]
@@ -56,6 +57,7 @@ class Operation:
     gradient: int = 0
     settling: int = 0
     shares: bool = False
+    touches: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Tape:
         gradient: int = 0,
         settling: int = 0,
         shares: bool = False,
+        touches: bool = False,
     ) -> Value:
         """Write an operation down and return its output.
 
@@ -112,6 +115,7 @@ class Tape:
 
         Args:
             itself: Whether the output is saved too.
+            touches: Whether a parameter is saved.
         """
         wants = gradient > 0 or any(each.wants for each in inputs)
         output = Value(count, width, wants=wants, whole=None if whole is None else whole.whole)
@@ -121,7 +125,7 @@ class Tape:
         self._operations.append(
             Operation(
                 tuple(inputs), output, tuple(saves), holds, working, unwinding, gradient, settling,
-                shares,
+                shares, wants and bool(touches or saves or holds),
             )
         )  # fmt: skip
         return output
@@ -137,15 +141,23 @@ class Tape:
             forward=forward,
             bare=self._forward(first, None),
             backward=self._backward(None)[0],
-            again=max(again, forward + arriving),
+            again=max(again, self._forward(first, set(kept), early=True) + arriving),
             gradient=sum(each.gradient for each in self._operations),
         )
 
     def _saved(self) -> Counter[Value]:
         return Counter(each.whole for one in self._operations for each in one.saves)
 
-    def _forward(self, first: Value, kept: set[Value] | None) -> int:
-        """Return the most that lives; `kept` is what stays, None where nothing does."""
+    def _forward(self, first: Value, kept: set[Value] | None, *, early: bool = False) -> int:
+        """Return the most that lives.
+
+        Args:
+            kept: What stays, None where nothing does.
+            early: Whether to stop when all is made that the backward pass asks for, as torch's
+                checkpoints do (`set_checkpoint_early_stop`).
+        """
+        touching = [number for number, one in enumerate(self._operations) if one.touches]
+        stop = touching[-1] if early and touching else len(self._operations)
         last = {
             each.whole: number
             for number, one in enumerate(self._operations)
@@ -160,6 +172,8 @@ class Tape:
         live, most, alive = first.whole.size, 0, {first.whole}
         for number, one in enumerate(self._operations):
             whole = one.output.whole
+            if number > stop:
+                break
             if whole not in alive:
                 alive.add(whole)
                 live += whole.size
@@ -190,7 +204,7 @@ class Tape:
         for one in reversed(self._operations):
             if not one.output.wants or not one.output.count:
                 continue
-            if arriving is None and (one.saves or one.holds):
+            if arriving is None and one.touches:
                 arriving = grown.size
             wanting = [each for each in one.inputs if each.wants]
             made = [grown.make(one.output, each, shares=one.shares) for each in wanting]
