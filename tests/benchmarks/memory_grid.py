@@ -14,7 +14,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ class Point:
     dora: bool = False
     targets: tuple[str, ...] = ()
     layers: int = 0
+    offload: bool = False
 
     @property
     def family(self) -> str:
@@ -130,6 +131,7 @@ class Point:
             dropout=self.dropout,
             dora=self.dora,
             targets=self.targets or "all-linear",
+            offload=self.offload,
         )
 
     def traced(self, steps: int = 1) -> dict[str, Any]:
@@ -149,6 +151,7 @@ class Point:
                 "micro_batch": self.micro_batch,
                 "recompute": self.recomputed,
                 "optimizer": self.optimizer,
+                "offload": self.offload,
             }
         )
         return trace(self.config, recipe, packed=self.packed, steps=steps).to_json()
@@ -179,7 +182,16 @@ def points(variants: int = VARIANTS) -> list[Point]:
                     packed=draw.random() < 0.7 or name.startswith("gemma"),
                 )
             )
-    return list(dict.fromkeys(found))
+    return [*dict.fromkeys(found), *_offloaded(found)]
+
+
+def _offloaded(found: list[Point]) -> Iterator[Point]:
+    """Yield a point with offload for each model: a long context, every layer recomputed."""
+    for name in MODELS:
+        own = [point for point in found if point.model == name]
+        longest = max(own, key=lambda point: point.context * point.micro_batch)
+        layers = int(MODELS[name]["num_hidden_layers"])
+        yield replace(longest, recomputed=layers, offload=True)
 
 
 # method, DoRA, dropout, optimizer, whether only some linears are adapted

@@ -127,6 +127,7 @@ def predict(
     compute_bytes: int = 2,
     masked: bool = True,
     record: int | None = None,
+    offload: bool = False,
 ) -> Prediction:
     """Predict the peak of a training step; takes tens of microseconds.
 
@@ -136,6 +137,7 @@ def predict(
         compute_bytes: Bytes of one activation: 2 for bf16, 4 where the processor lacks it.
         masked: Whether attention gets a mask, as packed or padded rows need one.
         record: Tokens of a usual record; None: as long as a row. It matters on a processor.
+        offload: Whether the inputs of recomputed layers wait in main memory.
 
     Raises:
         UsageError: `targets` names a module that the model does not have.
@@ -164,6 +166,7 @@ def predict(
             chunk=LOGIT_CHUNK_TOKENS,
             largest=max(tensors),
             optimizer=optimizer,
+            offload=offload,
         ).fullest()
     else:
         # Where the engine's own forward pass of adapters stands for peft's.
@@ -180,6 +183,7 @@ def predict(
             record=by_record,
             chunk=LOGIT_CHUNK_TOKENS,
             wide=compute_bytes / 2,
+            offload=offload,
         ).fullest()
     prediction = Prediction(
         weights=weight_bytes(facts, method, compute_bytes),

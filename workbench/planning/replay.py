@@ -28,7 +28,7 @@ from functools import cached_property
 from workbench.models.facts import ModelFacts
 from workbench.planning.layers import Layer, Shape, decoder_layer, final_norm
 from workbench.planning.linears import Treatment
-from workbench.planning.moments import Moment, logit_bytes, mask_bytes
+from workbench.planning.moments import ON_DEVICE, Moment, logit_bytes, mask_bytes
 from workbench.planning.resident import moments_of
 
 
@@ -40,6 +40,7 @@ class Replay:
         recomputed: How many of the first layers are recomputed.
         chunk: Tokens that the loss works on at a time.
         largest: Elements of the largest trained tensor.
+        offload: Whether the inputs of recomputed layers wait in main memory, but for `ON_DEVICE`.
     """
 
     facts: ModelFacts
@@ -49,6 +50,7 @@ class Replay:
     chunk: int
     largest: int
     optimizer: str
+    offload: bool = False
 
     def fullest(self) -> Moment:
         """Return the moment that needs most."""
@@ -68,7 +70,7 @@ class Replay:
             yield Moment(every + tail.passes.kept + 2 * counted, 2 * head, masks)
         yield Moment(every + tail.passes.backward, 0, masks, head)
         above = head + tail.passes.gradient
-        for number in {0, self.recomputed - 1, self.recomputed, facts.layers - 1}:
+        for number in {0, 1, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= number < facts.layers:
                 yield from self._backward(number, above)
         last = facts.layers - 1
@@ -91,9 +93,9 @@ class Replay:
         layers, passes = self.facts.layers, self._layer(number).passes
         again = number < self.recomputed
         below = self._tables() + self._kept_below(number)
-        masks = self._masks() if again or self.recomputed else 0
         gradients = above + (layers - 1 - number) * self._layer(layers - 1).passes.gradient
-        yield Moment(below + (passes.again if again else passes.backward), 0, masks, gradients)
+        most = passes.again if again else passes.backward
+        yield Moment(below + most, 0, self._masks(), gradients)
 
     @property
     def _elements(self) -> int:
@@ -125,6 +127,9 @@ class Replay:
         """Bytes that the layers before this one keep; a recomputed one its input alone."""
         recomputed = min(number, self.recomputed)
         kept = (number - recomputed) * self._other.passes.kept
+        if recomputed and self.offload:
+            there = min(recomputed, ON_DEVICE if number >= self.recomputed else 1)
+            return kept + there * self._first.width * self._elements
         if recomputed:
             inputs = self._stream + (recomputed - 1) * self._first.width
             return kept + inputs * self._elements
