@@ -66,7 +66,6 @@ class Linears:
 
     def apply(self, value: Value, linear: LinearShape) -> Value:
         """Return the output of a linear."""
-        tokens = value.count // linear.inputs
         if self._how.full:
             return self._trained(value, linear.inputs, linear.outputs, linear.parameters)
         base = self._frozen(value, linear)
@@ -74,14 +73,14 @@ class Linears:
             return base
         if not self._how.dora and not self._how.dropout:
             # Autocast narrows what goes in; without it the input is in 32 bit already.
-            return self.add(base, self.adapter(value, linear, tokens))
-        return self._by_peft(value, base, linear, tokens)
+            return self.add(base, self._adapter(value, linear))
+        return self._by_peft(value, base, linear)
 
     def add(self, one: Value, other: Value) -> Value:
         """Add two tensors of one shape."""
         return self._tape.add((one, other), one.count, max(one.width, other.width), shares=True)
 
-    def adapter(self, value: Value, linear: LinearShape, tokens: int) -> Value:
+    def _adapter(self, value: Value, linear: LinearShape) -> Value:
         """Return B A x, times the scaling: A and B are trained linears without a bias."""
         rank = self._how.rank
         low = self._trained(value, linear.inputs, rank, rank * linear.inputs)
@@ -128,18 +127,18 @@ class Linears:
         )
         return self.cast(output, value.width) if packed else output
 
-    def _by_peft(self, value: Value, base: Value, linear: LinearShape, tokens: int) -> Value:
+    def _by_peft(self, value: Value, base: Value, linear: LinearShape) -> Value:
         how, width, given = self._how, base.width, value
         if how.method == "qlora":
             base = self._tape.add((base,), base.count, width)  # "defensively clone"
         if how.converts:
             value = self.cast(value, 4)
         if how.dropout:
-            value = self.dropped(value)
+            value = self._dropped(value)
         if how.dora:
-            base = self._dora(value, base, linear, tokens)
+            base = self._dora(value, base, linear)
         else:
-            output = self.adapter(value, linear, tokens)
+            output = self._adapter(value, linear)
             output = self._tape.add((output,), output.count, output.width)  # the scaling
             if how.converts and how.method == "qlora":
                 output = self.cast(output, width)
@@ -147,12 +146,12 @@ class Linears:
         self._tape.until_here(given, value)
         return self.cast(base, width) if how.converts else base
 
-    def dropped(self, value: Value) -> Value:
+    def _dropped(self, value: Value) -> Value:
         """Drop elements: a card keeps a byte for each, a processor the factors themselves."""
         mask = value.count * (1 if self._how.device == "cuda" else value.width)
         return self._tape.add((value,), value.count, value.width, holds=mask)
 
-    def _dora(self, value: Value, base: Value, linear: LinearShape, tokens: int) -> Value:
+    def _dora(self, value: Value, base: Value, linear: LinearShape) -> Value:
         """The output in proportion of two lengths (arXiv 2402.09353, section 4.3).
 
         For the length of the sum, peft makes the adapter's product from a unit matrix of 4 in^2
@@ -169,7 +168,7 @@ class Linears:
         sum_up = waiting + 2 * wide * count
         making = max(unit + narrow * count, sum_up)
         tape.add((value, base), 0, 4, working=making)
-        low = self.adapter(value, linear, tokens)
+        low = self._adapter(value, linear)
         size = base.count * 4
         if how.dropout:
             source = self.cast(value, narrow)
