@@ -14,12 +14,12 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.models.facts import facts_from_config
-from workbench.planning.memory import Prediction, predict
+from workbench.planning.memory import Method, Prediction, predict
 
 # No term of the model was fitted to the totals of these two.
 HELD_OUT = ("mistral", "qwen3")
@@ -88,6 +88,11 @@ class Point:
     recomputed: int
     optimizer: str
     packed: bool
+    method: Method = "qlora"
+    dropout: float = 0.0
+    dora: bool = False
+    targets: tuple[str, ...] = ()
+    layers: int = 0
     offload: bool = False
 
     @property
@@ -95,23 +100,37 @@ class Point:
         return str(MODELS[self.model]["model_type"])
 
     @property
+    def kind(self) -> str:
+        """What the table of options groups by."""
+        parts = (("dora", self.dora), ("dropout", self.dropout), ("some targets", self.targets))
+        return " ".join((self.method, *(name for name, there in parts if there)))
+
+    @property
     def key(self) -> str:
-        told = asdict(self)
-        if not self.offload:  # as lines from before there was a choice have it
-            del told["offload"]
+        usual = {field.name: field.default for field in fields(self)}
+        told = {name: value for name, value in asdict(self).items() if value != usual[name]}
         return json.dumps(told, sort_keys=True)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json, with as many layers as the point has."""
+        layers = {"num_hidden_layers": self.layers} if self.layers else {}
+        return {**MODELS[self.model], **layers}
 
     def predicted(self) -> Prediction:
         """Return the formulas' answer."""
         return predict(
-            facts_from_config(MODELS[self.model]),
-            method="qlora",
+            facts_from_config(self.config),
+            method=self.method,
             rank=self.rank,
             context=self.context,
             micro_batch=self.micro_batch,
             recomputed_layers=self.recomputed,
             optimizer=self.optimizer,
             masked=self.packed,
+            dropout=self.dropout,
+            dora=self.dora,
+            targets=self.targets or "all-linear",
             offload=self.offload,
         )
 
@@ -122,7 +141,11 @@ class Point:
 
         recipe = parse(
             {
-                "method": "qlora",
+                "method": self.method,
+                "dropout": self.dropout,
+                "dora": self.dora,
+                "rslora": self.dora,  # another factor: no bytes
+                "targets": self.targets or "all-linear",
                 "rank": self.rank,
                 "context": self.context,
                 "micro_batch": self.micro_batch,
@@ -131,7 +154,7 @@ class Point:
                 "offload": self.offload,
             }
         )
-        return trace(MODELS[self.model], recipe, packed=self.packed, steps=steps).to_json()
+        return trace(self.config, recipe, packed=self.packed, steps=steps).to_json()
 
 
 def points(variants: int = VARIANTS) -> list[Point]:
@@ -171,6 +194,54 @@ def _offloaded(found: list[Point]) -> Iterator[Point]:
         yield replace(longest, recomputed=layers, offload=True)
 
 
+# method, DoRA, dropout, optimizer, whether only some linears are adapted
+_OPTIONS: tuple[tuple[Method, bool, float, str, bool], ...] = (
+    ("full", False, 0.0, "paged_adamw_8bit", False),
+    ("full", False, 0.0, "adamw", False),
+    ("full", False, 0.0, "adamw_8bit", False),
+    ("qlora", True, 0.0, "paged_adamw_8bit", False),
+    ("qlora", True, 0.1, "adamw", True),
+    ("lora", True, 0.0, "paged_adamw_8bit", False),
+    ("lora", False, 0.0, "paged_adamw_8bit", False),
+    ("qlora", False, 0.1, "paged_adamw_8bit", False),
+    ("lora", False, 0.1, "adamw", True),
+    ("qlora", False, 0.0, "adamw", True),
+)
+OPTION_LAYERS = 4
+
+
+def option_points(variants: int = len(_OPTIONS)) -> list[Point]:
+    """Return the grid of methods and options, the same each time: real widths, four layers.
+
+    What a layer takes does not depend on how many there are; four tell the ends from the middle.
+    """
+    draw = random.Random(9)
+    found = []
+    for name, config in MODELS.items():
+        fused = config["model_type"] == "phi3"
+        some = ("qkv_proj", "down_proj") if fused else ("q_proj", "v_proj", "up_proj")
+        for method, dora, dropout, optimizer, few in _OPTIONS[:variants]:
+            context = draw.choice((512, 1024, 2048, 4096))
+            found.append(
+                Point(
+                    model=name,
+                    rank=draw.choice((8, 16, 64)),
+                    context=context,
+                    micro_batch=draw.choice((1, 2, 4)),
+                    recomputed=draw.choice((0, 2, OPTION_LAYERS, OPTION_LAYERS)),
+                    optimizer=optimizer,
+                    packed=draw.random() < 0.7 or name.startswith("gemma"),
+                    method=method,
+                    dropout=dropout,
+                    dora=dora,
+                    targets=some if few else (),
+                    layers=OPTION_LAYERS,
+                )
+            )
+    draw.shuffle(found)  # so that the first ones show all kinds
+    return found
+
+
 def sample(count: int) -> list[Point]:
     """Return points of all families that are traced within seconds."""
     quick = [point for point in points() if int(MODELS[point.model]["num_hidden_layers"]) <= 36]
@@ -188,26 +259,28 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 def errors(point: Point, traced: dict[str, Any]) -> tuple[float, float]:
     """Return the errors of the total, and of the total less resident weights, as shares."""
     predicted = point.predicted()
-    peak, weights = traced["peak_bytes"], traced["parts"]["weights"] + traced["parts"]["constants"]
+    peak, parts = traced["peak_bytes"], traced["parts"]
+    weights = parts["weights"] + parts.get("constants", 0)
     moving = predicted.allocated - predicted.weights
     return predicted.allocated / peak - 1, moving / (peak - weights) - 1
 
 
 def report(found: list[tuple[Point, dict[str, Any]]]) -> Iterator[str]:
     """Yield the table by family and the worst points."""
-    yield f"{'family':12} {'runs':>4}  total: median worst   less weights: median worst"
+    yield f"{'family':24} {'runs':>4}  total: median worst   less weights: median worst"
     rated = [(point, *errors(point, traced)) for point, traced in found]
-    for family in (*dict.fromkeys(point.family for point, *_ in rated), "all", "held out"):
+    names = [name for point, *_ in rated for name in (point.family, point.kind)]
+    for family in (*dict.fromkeys(sorted(names)), "all", "held out"):
         own = [
             (total, moving)
             for point, total, moving in rated
-            if family in (point.family, "all")
+            if family in (point.family, point.kind, "all")
             or (family == "held out" and point.family in HELD_OUT)
         ]
         if own:
             parts = [[abs(each[part]) for each in own] for part in (0, 1)]
             shown = [f"{statistics.median(part):6.2%} {max(part):6.2%}" for part in parts]
-            yield f"{family:12} {len(own):4}         {shown[0]}                 {shown[1]}"
+            yield f"{family:24} {len(own):4}         {shown[0]}                 {shown[1]}"
     for point, total, moving in sorted(rated, key=lambda each: -abs(each[2]))[:12]:
         yield f"{total:+7.2%} {moving:+7.2%}  {point}"
 
@@ -218,16 +291,19 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="JSON lines of what was traced")
     parser.add_argument("--share", default="1/1", help="K/N: trace each N-th point from the K-th")
     parser.add_argument("--only", help="one family")
+    parser.add_argument("--options", action="store_true", help="the grid of methods and options")
     parser.add_argument("--report", action="store_true", help="trace nothing")
     told = parser.parse_args()
-    grid = [point for point in points() if told.only in (None, point.family)]
+    every_point = option_points() if told.options else points()
+    variants = len(_OPTIONS) if told.options else VARIANTS
+    grid = [point for point in every_point if told.only in (None, point.family)]
     first, every = (int(part) for part in told.share.split("/"))
     known = read(told.keep)
     if not told.report:
         from workbench.engine.libraries import import_libraries
 
         import_libraries()
-        by_turns = sorted(range(len(grid)), key=lambda number: number % VARIANTS)
+        by_turns = sorted(range(len(grid)), key=lambda number: number % variants)
         for point in (grid[number] for number in by_turns[first - 1 :: every]):
             if point.key in known:
                 continue

@@ -23,6 +23,8 @@ from workbench.models.inspection import check_files
 from workbench.models.policy import refuse_code
 from workbench.models.templates import ChatTemplate
 from workbench.models.weights import read_header
+from workbench.planning.planner import make_plan
+from workbench.recipe import Recipe
 
 pytestmark = pytest.mark.fuzz
 
@@ -65,6 +67,49 @@ def test_any_config_gives_facts_or_a_refusal(family: str, config: dict[str, Any]
         return
     assert facts.parameters > 0
     refuse_code({"x": facts.to_json()}, "config.json")
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from((*FAMILIES, "bert", "xlm-roberta", "modernbert")),
+    st.dictionaries(st.sampled_from(KEYS), SIZES),
+    st.fixed_dictionaries(
+        {
+            "method": st.sampled_from(["auto", "qlora", "lora", "full"]),
+            "context": st.none() | st.integers(1, 1 << 28),
+            "recomputed_layers": st.none() | st.integers(0, 2000),
+        }
+    ),
+    st.booleans(),
+    st.integers(1 << 26, 1 << 48),
+)
+def test_any_config_gives_a_plan_or_a_clear_refusal(
+    family: str, config: dict[str, Any], told: dict[str, Any], dora: bool, memory: int
+) -> None:
+    sound = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 8,
+        "vocab_size": 99,
+    }
+    recipe = Recipe(dora=dora, dropout=0.1 if dora else 0.0)
+    plan, refusal = None, None
+    try:
+        facts = facts_from_config(sound | config | {"model_type": family})
+        plan = make_plan(facts, memory, recipe=recipe, **told)
+    except WorkbenchError as error:
+        refusal = error
+    if plan is None:
+        assert refusal is not None
+        assert refusal.message
+        assert refusal.hint
+        return
+    for candidate in plan.candidates:
+        sizes = candidate.predicted.to_json()
+        assert min(sizes.values()) >= 0
+        assert sizes.pop("total") == sum(sizes.values())
 
 
 @settings(max_examples=800, deadline=None)

@@ -101,7 +101,6 @@ def test_offload_leaves_on_the_card_what_is_predicted(name: str, told: dict[str,
         {"method": "lora"},
         {"dropout": 0.1},
         {"method": "lora", "dropout": 0.1},
-        {"dora": True},
         {"targets": ("q_proj", "v_proj")},
     ],
 )
@@ -113,8 +112,35 @@ def test_options_of_the_adapters_are_predicted(told: dict[str, Any]) -> None:
     ("name", "told"),
     [
         ("qwen2-0.5b", {}),
+        ("qwen2-0.5b", {"recompute": 3, "dropout": 0.1, "rslora": True}),
+        ("phi3-3.8b", {"method": "lora", "recompute": 2}),
+    ],
+)
+def test_dora_is_predicted(name: str, told: dict[str, Any]) -> None:
+    agree(*both(shallow(name), dora=True, **told))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("llama-1b", {"optimizer": "adamw_8bit"}),
+        ("qwen3-0.6b", {"recompute": 3, "micro_batch": 8}),
+        ("gemma3-1b", {"optimizer": "adamw", "recompute": 1}),
+        ("phi3-3.8b", {"micro_batch": 4}),
+    ],
+)
+def test_full_fine_tuning_is_predicted(name: str, told: dict[str, Any]) -> None:
+    agree(*both(shallow(name), method="full", **told))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("qwen2-0.5b", {}),
         ("qwen2-0.5b", {"context": 256, "micro_batch": 8}),
         ("llama-1b", {"recompute": 3}),
+        ("qwen2-0.5b", {"method": "full"}),
+        ("qwen2-0.5b", {"dora": True, "context": 256}),
     ],
 )
 def test_a_processor_needs_what_is_predicted(name: str, told: dict[str, Any]) -> None:

@@ -104,6 +104,7 @@ def test_facts_survive_json() -> None:
     ("change", "code"),
     [
         ({"model_type": "gpt2"}, "unknown_family"),
+        ({"model_type": "roberta"}, "encoder_family"),
         ({"model_type": ["llama"]}, "unknown_family"),
         ({"model_type": None}, "unknown_family"),
         ({"model_type": "gemma3"}, "multimodal_model"),

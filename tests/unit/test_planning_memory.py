@@ -121,13 +121,15 @@ def test_a_24_gib_card_trains_8b_and_not_70b() -> None:
     assert 36 << 30 < huge.total < 48 << 30
 
 
-def test_full_fine_tuning_pays_for_weights_gradients_moments_and_copies() -> None:
+def test_full_fine_tuning_pays_for_weights_gradients_moments_and_the_largest_update() -> None:
     facts = FACTS["llama-8b"]
     full = predict(facts, method="full", rank=16, context=512, micro_batch=1)
     assert full.adapters == 0
     assert full.weights == full.gradients == 4 * facts.parameters
-    assert full.workspace >= 2 * facts.parameters
-    assert full.total > 12 * facts.parameters
+    # The update of the largest table: its value, moments and gradient stand a second time.
+    table = facts.vocab * facts.hidden
+    assert full.workspace == pytest.approx(10 * table, rel=0.01)
+    assert full.total > 10 * facts.parameters  # 8-bit moments take 2
 
 
 def test_components_of_the_contract_and_their_sum() -> None:
@@ -212,12 +214,17 @@ def test_more_of_anything_never_needs_less(
 def test_recomputing_more_layers_never_needs_more(
     facts: ModelFacts, run: dict[str, Any], by: int
 ) -> None:
-    """But for the layer at work: its input and the masks are then kept besides."""
+    """But for the layer at work: its input and the masks are then kept besides.
+
+    And for DoRA, whose work on a layer is done again when the gradients of those above are there.
+    """
     before = predict(facts, **run)
     more = run["recomputed_layers"] + by
     after = predict(facts, **{**run, "recomputed_layers": more})
     tokens = run["context"] * run["micro_batch"]
-    one_input = run["compute_bytes"] * facts.hidden * tokens + 4 * run["context"] * tokens
+    width = 4 if run["dora"] or run["method"] == "full" else run["compute_bytes"]
+    one_input = width * facts.hidden * tokens + 4 * run["context"] * tokens
+    one_input += after.gradients if run["dora"] else 0
     assert after.total <= before.total + (1 + FRAGMENTATION) * one_input + 1
 
 
@@ -230,7 +237,10 @@ def test_recomputing_all_layers_needs_fewer_activations(
     run = {**run, "context": run["context"] + 512}
     kept = predict(facts, **{**run, "recomputed_layers": 0})
     recomputed = predict(facts, **{**run, "recomputed_layers": None})
-    assert recomputed.activations < kept.activations
+    if run["method"] == "full":  # whose update can be the fullest moment whatever the layers keep
+        assert recomputed.total <= kept.total
+    else:
+        assert recomputed.activations < kept.activations
 
 
 @settings(deadline=None)  # a busy machine is no failure

@@ -6,6 +6,7 @@ things that need contents are answered for the library that asks, in `stand_ins`
 - bitsandbytes computes the tables of its 8-bit moments: zeros of the same size stand in;
 - transformers asks the positions whether a row holds several records: the caller says so;
 - peft knows 4-bit weights by their type, which no fake tensor can have, and unpacks them for DoRA;
+- peft copies a 4-bit layer before it unpacks it the first time, byte by byte, and fakes have none;
 - peft moves new adapters to where their layer is, which a fake parameter refuses: they are there;
 - peft asks whether CUDA's autocast is on. A torch without CUDA cannot do arithmetic on fake `cuda`
   tensors (indexing and autograd call the missing device), so all fakes lie on the processor, and
@@ -159,6 +160,7 @@ def stand_ins(device: str, *, packed: bool, to_fake: Callable[[Tensor], Tensor])
             (forward, "group_records", grouped),
             (torch, "is_autocast_enabled", autocast),
             (dora, "dequantize_module_weight", _weight_of),
+            (dora, "deepcopy", lambda layer: layer),
             (nn.Module, "to", lambda module, *_, **__: module),
         ):
             stack.enter_context(patch.object(place, name, stand_in))
@@ -202,8 +204,13 @@ def _card_attention(
 
     Flash attention without a mask; with one, the memory-efficient kernel, which adds the mask in
     computing precision (`scaled_dot_product_attention` in aten/native/transformers/attention.cpp).
+    Autocast narrows what goes in, as it does for the operation that this stands for
+    (`AT_FORALL_LOWER_PRECISION_FP` in ATen/autocast_mode.h).
     """
     aten: Any = torch.ops.aten
+    if torch.is_autocast_enabled("cpu"):
+        narrow = torch.get_autocast_dtype("cpu")
+        query, key, value = (each.to(narrow) for each in (query, key, value))
     if attn_mask is None:
         flash = aten._scaled_dot_product_flash_attention
         return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]

@@ -130,6 +130,11 @@ _FAMILIES = {
     "phi3": _Family(context=4096, fused=True),
 }
 FAMILIES = tuple(_FAMILIES)
+# Well-known encoders, which an analyst may try: they are told apart from misspelt families.
+_ENCODERS = frozenset(
+    ("albert", "bert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "roberta",
+     "xlm-roberta")
+)  # fmt: skip
 
 # No published model comes near; a hostile config must not make arithmetic or lists explode.
 _MOST = {
@@ -160,6 +165,7 @@ def facts_from_config(config: Mapping[str, object]) -> ModelFacts:
         raise BadInput(
             f"config.json does not add up: hidden size {hidden}, {heads} heads, "
             f"{kv_heads} key-value heads.",
+            hint="Use config.json as the model's publisher gives it out.",
             code="bad_config",
         )
     mlp = _size(config, "intermediate_size")
@@ -257,6 +263,13 @@ def _family_of(config: Mapping[str, object]) -> tuple[str, _Family]:
             "This Gemma 3 model also reads images; its text part cannot be taken alone.",
             hint="Use a text-only Gemma 3 (model_type gemma3_text), such as the 1B one.",
             code="multimodal_model",
+        )
+    if isinstance(family, str) and family in _ENCODERS:
+        raise BadInput(
+            f"This model reads text and writes none (model_type: {family!r}); such models can "
+            "neither be planned for nor trained here yet.",
+            hint=f"Take a model that writes; supported are: {', '.join(FAMILIES)}.",
+            code="encoder_family",
         )
     shown = repr(family[:40]) if isinstance(family, str) else "none"
     raise BadInput(

@@ -4,8 +4,9 @@ The sizes follow from `config.json` and from what our engine does on torch 2.13,
 peft 0.21 and bitsandbytes 0.50. `workbench.engine.tracing` counts the same without these formulas;
 tests/benchmarks/memory_grid.py compares the two.
 
-What stays for the whole run says `workbench.planning.resident`; what comes and goes, gradients (4P)
-among it, and at which moment most is there, `workbench.planning.moments`. On the device stand,
+What stays for the whole run says `workbench.planning.resident`. What comes and goes, gradients (4P)
+among it, and at which moment most is there, says `workbench.planning.moments` for plain adapters,
+and `workbench.planning.replay` for full fine-tuning, DoRA and dropout. On the device stand,
 besides, gaps of the allocator, the CUDA context and cuBLAS' workspace.
 """
 
@@ -16,12 +17,15 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from workbench.models.facts import LinearShape, ModelFacts
-from workbench.planning.moments import Step, kept_per_token
+from workbench.planning.layers import Shape
+from workbench.planning.linears import Treatment
+from workbench.planning.moments import Step
+from workbench.planning.replay import Replay
 from workbench.planning.resident import (
     Method,
     moments_bytes,
     targeted,
-    trained_parameters,
+    trained_tensors,
     weight_bytes,
 )
 
@@ -138,56 +142,57 @@ def predict(
     Raises:
         UsageError: `targets` names a module that the model does not have.
     """
-    wide = compute_bytes / 2
-    trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
-    kept = 0
-    if method != "full":
-        kept = _kept_by_adapters(
-            facts,
-            targeted(facts, targets),
-            rank=rank,
-            dropout=dropout,
-            dora=dora,
-            # The engine's own forward pass of adapters (`workbench.engine.lora`) leaves peft's out.
-            casts=(dropout > 0 or dora)
-            and compute_bytes == 2
-            and (method == "lora" or device == "cpu"),
-            device=device,
-        )
-    step = Step(
-        facts=facts,
-        context=context,
-        rows=micro_batch,
-        recomputed=facts.layers
-        if recomputed_layers is None
-        else min(recomputed_layers, facts.layers),
-        adapters_kept=kept,
-        # With full fine-tuning all gradients and copies are counted at every moment.
-        trained=0 if method == "full" else trained,
-        copies=2 if compute_bytes == 2 and method != "full" else 0,
-        # DoRA makes the adapter's product from a unit matrix and adds it to the weight in 32 bit.
-        unpacked=_UNPACKED * compute_bytes * (method == "qlora") + 24 * dora,
-        masked=masked,
-        record=(record or context) if device == "cpu" and facts.family != "gemma2" else 0,
-        chunk=LOGIT_CHUNK_TOKENS,
-        wide=wide,
-        offload=offload,
-    )
-    moment = step.fullest()
-    workspace, gradients = moment.workspace, moment.gradients
-    if method == "full":
-        gradients = 4 * trained
-        if compute_bytes == 2:
-            # Autocast keeps its bf16 copies until the backward pass is through.
-            workspace += 2 * facts.parameters
+    chosen = targeted(facts, targets) if method != "full" else ()
+    tensors = trained_tensors(facts, method=method, rank=rank, targets=targets, dora=dora)
+    trained = sum(size * times for size, times in tensors.items())
+    recomputed = facts.layers if recomputed_layers is None else recomputed_layers
+    recomputed = min(recomputed, facts.layers)
+    # Gemma 2's attention is not among those that go record by record.
+    by_record = (record or context) if device == "cpu" and facts.family != "gemma2" else 0
+    if method == "full" or dora or dropout > 0:
+        moment = Replay(
+            facts=facts,
+            how=Treatment(
+                method=method,
+                adapted=frozenset(each.name for each in chosen),
+                rank=rank,
+                dropout=dropout,
+                dora=dora,
+                device=device,
+                narrow=compute_bytes,
+            ),
+            shape=Shape(micro_batch, context, masked, by_record),
+            recomputed=recomputed,
+            chunk=LOGIT_CHUNK_TOKENS,
+            largest=max(tensors),
+            optimizer=optimizer,
+            offload=offload,
+        ).fullest()
+    else:
+        # Where the engine's own forward pass of adapters stands for peft's.
+        moment = Step(
+            facts=facts,
+            context=context,
+            rows=micro_batch,
+            recomputed=recomputed,
+            adapters_kept=_kept_by_adapters(facts, chosen, rank=rank),
+            trained=trained,
+            copies=2 if compute_bytes == 2 else 0,
+            unpacked=_UNPACKED * compute_bytes * (method == "qlora"),
+            masked=masked,
+            record=by_record,
+            chunk=LOGIT_CHUNK_TOKENS,
+            wide=compute_bytes / 2,
+            offload=offload,
+        ).fullest()
     prediction = Prediction(
         weights=weight_bytes(facts, method, compute_bytes),
         adapters=0 if method == "full" else 4 * trained,
-        gradients=gradients,
-        optimizer=moments_bytes(facts, optimizer, method, rank=rank, targets=targets, dora=dora),
+        gradients=moment.gradients,
+        optimizer=moments_bytes(tensors, optimizer),
         activations=moment.activations,
         logits=moment.logits,
-        workspace=workspace,
+        workspace=moment.workspace,
         overhead=0,
     )
     overhead = _overhead_bytes(prediction.allocated, device)
@@ -201,36 +206,17 @@ def _overhead_bytes(allocated: int, device: Device) -> int:
     return int(FRAGMENTATION * allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
 
 
-def _kept_by_adapters(
-    facts: ModelFacts,
-    chosen: Sequence[LinearShape],
-    *,
-    rank: int,
-    dropout: float,
-    dora: bool,
-    casts: bool,
-    device: Device,
-) -> int:
+def _kept_by_adapters(facts: ModelFacts, chosen: Sequence[LinearShape], *, rank: int) -> int:
     """Return the bytes that one token leaves in one layer more for adapters on these linears.
 
     Frozen linears need no input for the backward pass: where no linear of a group has an adapter,
     what `kept_per_token` counts for the group is gone.
     """
-    inputs = sum(linear.inputs for linear in chosen)
     kept = 2 * rank * len(chosen)
     names = {each.name for each in chosen}
     for group in _SHARING:
-        if dropout > 0 or casts or not names & group:
+        if not names & group:
             kept -= 2 * max(
                 (each.inputs for each in facts.linears if each.name in group), default=0
             )
-    if casts or dropout > 0:  # a copy each, cast or dropped from, where a group shared its input
-        kept += 2 * inputs
-    if dropout > 0:  # the mask, which a processor keeps in 32 bit
-        kept += inputs * (4 if device == "cpu" else 1)
-    if dora:
-        # The sizes are 32-bit numbers and make all behind them 32-bit; the outputs of base and
-        # adapter stay for their gradient.
-        kept += kept_per_token(facts, 0, masked=True) - 12 * facts.hidden
-        kept += 6 * sum(each.outputs for each in chosen)
     return kept

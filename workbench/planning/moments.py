@@ -131,9 +131,11 @@ class Step:
         """Yield all of them, by the numbers above."""
         facts, hidden, every = self.facts, self.facts.hidden, self.kept_by_all()
         tables = (8 if facts.family == "gemma3_text" else 4) * facts.head_dim + 36
-        masks = self._masks()
+        masks = mask_bytes(facts, self.masked, self.recomputed, self.context, self.tokens)
         stays = every + self._bytes(tables)
-        yield Moment(stays + self._bytes(10 * hidden), self._logits(), masks)
+        yield Moment(
+            stays + self._bytes(10 * hidden), logit_bytes(facts, self.tokens, self.chunk), masks
+        )
         yield Moment(stays + self._bytes(24 * hidden), 0, masks)
         for layer in {0, 1, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= layer < facts.layers:
@@ -205,18 +207,6 @@ class Step:
             kept += int(self.wide * 2 * self.record**2)
         return kept
 
-    def _logits(self) -> int:
-        chunk = min(self.tokens, self.chunk)
-        copies = 16 if self.facts.family == _EAGER else 12 if self.tokens > self.chunk else 10
-        return copies * self.facts.vocab * chunk
-
-    def _masks(self) -> int:
-        """Bytes of the masks that recomputed layers wait with."""
-        if not self.masked or not self.recomputed:
-            return 0
-        kinds = 2 if self.facts.family in _SANDWICH and self.recomputed > 1 else 1
-        return kinds * (2 if self.facts.family == _EAGER else 1) * self.context * self.tokens
-
     def _matrix(self, name: str) -> int:
         """Bytes that unpacking one linear takes."""
         linears = self.facts.linears
@@ -245,3 +235,17 @@ def kept_per_token(facts: ModelFacts, context: int, masked: bool, record: int = 
         kept += 0 if masked else 2 * queries
         kept += 0 if masked and facts.kv_heads < facts.heads else 2 * queries + 2 * keys
     return kept + 4 * facts.heads + (2 * context if masked else 0)
+
+
+def logit_bytes(facts: ModelFacts, tokens: int, chunk: int) -> int:
+    """Return the bytes of a chunk's logits at the loss: (1)."""
+    copies = 16 if facts.family == _EAGER else 12 if tokens > chunk else 10
+    return copies * facts.vocab * min(tokens, chunk)
+
+
+def mask_bytes(facts: ModelFacts, masked: bool, recomputed: int, context: int, tokens: int) -> int:
+    """Return the bytes of the masks that recomputed layers wait with."""
+    if not masked or not recomputed:
+        return 0
+    kinds = 2 if facts.family in _SANDWICH and recomputed > 1 else 1
+    return kinds * (2 if facts.family == _EAGER else 1) * context * tokens

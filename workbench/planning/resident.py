@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from workbench.errors import UsageError
@@ -75,30 +76,43 @@ def targeted(facts: ModelFacts, targets: str | Sequence[str]) -> tuple[LinearSha
     return tuple(linear for linear in facts.linears if linear.name in asked)
 
 
-def moments_bytes(
+def trained_tensors(
     facts: ModelFacts,
-    optimizer: str,
-    method: Method,
     *,
+    method: Method,
     rank: int,
-    targets: str | Sequence[str],
-    dora: bool,
-) -> int:
-    """Formula (3): AdamW's two moments."""
-    trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
-    if optimizer == "adamw":
-        return 8 * trained
+    targets: str | Sequence[str] = "all-linear",
+    dora: bool = False,
+) -> Counter[int]:
+    """Return how many trained tensors there are of each number of elements."""
+    sizes: Counter[int] = Counter()
     if method == "full":
-        return int(EIGHT_BIT_MOMENTS * trained)
-    counts = [
-        count
-        for linear in targeted(facts, targets)
-        for count in (rank * linear.inputs, rank * linear.outputs, linear.outputs * dora)
-    ]
-    return facts.layers * sum(
-        2 * count + 8 * -(-count // 256) if count >= _EIGHT_BIT_FROM else 8 * count
-        for count in counts
-    )
+        for linear in facts.linears:
+            sizes[linear.inputs * linear.outputs] += facts.layers
+            sizes[linear.outputs] += facts.layers * linear.bias
+        if facts.qk_norm:
+            sizes[facts.head_dim] += 2 * facts.layers
+        heads = 2 * facts.head_dim if facts.qk_norm else 0
+        sizes[facts.hidden] += facts.layers * (facts.norms - heads) // facts.hidden + 1
+        sizes[facts.vocab * facts.hidden] += 1 if facts.tied else 2
+        return sizes
+    for linear in targeted(facts, targets):
+        sizes[rank * linear.inputs] += facts.layers
+        sizes[rank * linear.outputs] += facts.layers
+        sizes[linear.outputs] += facts.layers * dora
+    return sizes
+
+
+def moments_bytes(tensors: Mapping[int, int], optimizer: str) -> int:
+    """Return formula (3), AdamW's two moments, for so many tensors of each size."""
+    return sum(times * moments_of(size, optimizer) for size, times in tensors.items())
+
+
+def moments_of(count: int, optimizer: str) -> int:
+    """Return the bytes of the moments of one tensor of `count` elements."""
+    if optimizer == "adamw" or count < _EIGHT_BIT_FROM:
+        return 8 * count
+    return 2 * count + 8 * -(-count // 256)
 
 
 def _nf4_bytes(linear: LinearShape) -> int:
