@@ -131,22 +131,15 @@ class _GatedMlp(torch.autograd.Function):
         up_slope, gate_slope = active.mul_(inner), inner.mul_(up)
         _times_derivative(gate_slope, gate, ctx.activation)
         blocks = [(gate_slope,), (up_slope,)] if len(entry) > 1 else [(gate_slope, up_slope)]
-        total, found = _back(
-            inputs, entry, weights[:-2], blocks, wanted=ctx.needs_input_grad[0]
-        )
+        total, found = _back(inputs, entry, weights[:-2], blocks, wanted=ctx.needs_input_grad[0])
         shaped = None if total is None else total.view(*slope.shape[:-1], -1)
         return (shaped, None, None, *found, *last_found)
 
 
 def _onward(inputs: Tensor, part: Part) -> Tensor:
     """Return x Wᵀ + b + s (x Aᵀ) Bᵀ."""
-    weight = _weight(part.base, inputs.dtype).T
-    bias = part.base.bias
-    if bias is None:
-        output = inputs @ weight
-    else:
-        output = torch.addmm(bias.to(inputs.dtype), inputs, weight)
-    del weight
+    bias = None if part.base.bias is None else part.base.bias.to(inputs.dtype)
+    output = nn.functional.linear(inputs, _weight(part.base, inputs.dtype), bias)
     if part.down is not None and part.up is not None:
         output.addmm_(_low(inputs, part.down, part.scale), part.up.to(inputs.dtype).T)
     return output
@@ -166,7 +159,8 @@ def _back(
     wanted: bool,
 ) -> tuple[Tensor | None, list[Tensor | None]]:
     """Return the slope of the inputs that linears share, and those of each A and B in turn."""
-    total, found = None, []
+    total: Tensor | None = None
+    found: list[Tensor | None] = []
     for number, (part, blocks) in enumerate(zip(parts, slopes, strict=True)):
         if not blocks:
             found += [None, None]
@@ -211,7 +205,7 @@ def _side_by_side(total: Tensor | None, blocks: _Blocks, matrix: Tensor) -> Tens
         rows = matrix[start : start + block.shape[1]]
         total = block @ rows if total is None else total.addmm_(block, rows)
         start += block.shape[1]
-    assert total is not None  # noqa: S101  there is a block
+    assert total is not None
     return total
 
 

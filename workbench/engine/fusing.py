@@ -27,6 +27,7 @@ _ENTRIES = (("gate_proj", "up_proj"), ("gate_up_proj",))
 
 def fuse(model: Any) -> None:
     """Let a model's blocks compute by the fused nodes wherever a call allows it."""
+    layer: Any
     for layer in decoder_layers(model):
         layer.mlp.forward = MethodType(_mlp_forward, layer.mlp)
         attention = layer.self_attn

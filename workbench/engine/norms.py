@@ -46,7 +46,12 @@ class _RmsNorm(torch.autograd.Function):
         normal = inputs.to(dtype) * root
         inner = slope.to(dtype) * factor
         mean = (inner * normal).mean(-1, keepdim=True)
-        return inner.addcmul_(normal, mean, value=-1.0).mul_(root).to(inputs.dtype), None, None, None
+        return (
+            inner.addcmul_(normal, mean, value=-1.0).mul_(root).to(inputs.dtype),
+            None,
+            None,
+            None,
+        )
 
 
 def _wide(inputs: Tensor) -> torch.dtype:
