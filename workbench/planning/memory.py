@@ -139,6 +139,8 @@ def predict(
     wide = compute_bytes / 2
     trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
     kept = 0
+    # As `attach_adapter` decides in workbench.engine.lora.
+    fused = method != "full" and not dropout and not dora
     if method != "full":
         kept = _kept_by_adapters(
             facts,
@@ -151,6 +153,7 @@ def predict(
             and compute_bytes == 2
             and (method == "lora" or device == "cpu"),
             device=device,
+            fused=fused,
         )
     step = Step(
         facts=facts,
@@ -162,13 +165,14 @@ def predict(
         adapters_kept=kept,
         # With full fine-tuning all gradients and copies are counted at every moment.
         trained=0 if method == "full" else trained,
-        copies=2 if compute_bytes == 2 and method != "full" else 0,
+        copies=2 if compute_bytes == 2 and method != "full" and not fused else 0,
         # DoRA makes the adapter's product from a unit matrix and adds it to the weight in 32 bit.
         unpacked=_UNPACKED * compute_bytes * (method == "qlora") + 24 * dora,
         masked=masked,
         record=(record or context) if device == "cpu" and facts.family != "gemma2" else 0,
         chunk=LOGIT_CHUNK_TOKENS,
         wide=wide,
+        fused=fused,
     )
     moment = step.fullest()
     workspace, gradients = moment.workspace, moment.gradients
@@ -207,16 +211,18 @@ def _kept_by_adapters(
     dora: bool,
     casts: bool,
     device: Device,
+    fused: bool,
 ) -> int:
     """Return the bytes that one token leaves in one layer more for adapters on these linears.
 
     Frozen linears need no input for the backward pass: where no linear of a group has an adapter,
-    what `kept_per_token` counts for the group is gone.
+    what `kept_per_token` counts for the group is gone. Fused nodes keep no product of rank `rank`,
+    and the input of no `down_proj`.
     """
     inputs = sum(linear.inputs for linear in chosen)
-    kept = 2 * rank * len(chosen)
+    kept = 0 if fused else 2 * rank * len(chosen)
     names = {each.name for each in chosen}
-    for group in _SHARING:
+    for group in _SHARING[:2] if fused else _SHARING:
         if dropout > 0 or casts or not names & group:
             kept -= 2 * max(
                 (each.inputs for each in facts.linears if each.name in group), default=0
