@@ -131,11 +131,13 @@ def _compared(layers: int, width: int, inner: int, threads: int, steps: int) -> 
 
     torch.set_num_threads(threads)
     found: dict[str, Any] = {"layers": layers, "width": width, "threads": threads}
-    both, seconds = {}, {}
+    both: dict[str, _Step] = {}
+    seconds: dict[str, list[float]] = {}
     for name in ("fused", "usual"):
         with tempfile.TemporaryDirectory() as folder:
-            size = {"layers": layers, "width": width, "inner": inner}
-            both[name] = _prepare(Path(folder), fused=name == "fused", **size)
+            both[name] = _prepare(
+                Path(folder), fused=name == "fused", layers=layers, width=width, inner=inner
+            )
         kept, peak = both[name].bytes_kept()
         found[name] = {"kept_mib": round(kept / 2**20, 1), "peak_mib": round(peak / 2**20, 1)}
         seconds[name] = []
