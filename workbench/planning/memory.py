@@ -60,7 +60,6 @@ CPU_PROCESS = 576 * MIB
 _SHARING = (
     {"q_proj", "k_proj", "v_proj", "qkv_proj"},
     {"gate_proj", "up_proj", "gate_up_proj"},
-    {"down_proj"},
 )
 
 
@@ -169,20 +168,21 @@ def predict(
             offload=offload,
         ).fullest()
     else:
-        # Where the engine's own forward pass of adapters stands for peft's.
+        # Fused nodes, as `attach_adapter` decides in workbench.engine.lora.
         moment = Step(
             facts=facts,
             context=context,
             rows=micro_batch,
             recomputed=recomputed,
-            adapters_kept=_kept_by_adapters(facts, chosen, rank=rank),
+            adapters_kept=-_left_out(facts, chosen),
             trained=trained,
-            copies=2 if compute_bytes == 2 else 0,
+            copies=0,
             unpacked=_UNPACKED * compute_bytes * (method == "qlora"),
             masked=masked,
             record=by_record,
             chunk=LOGIT_CHUNK_TOKENS,
             wide=compute_bytes / 2,
+            fused=True,
             offload=offload,
         ).fullest()
     prediction = Prediction(
@@ -206,17 +206,15 @@ def _overhead_bytes(allocated: int, device: Device) -> int:
     return int(FRAGMENTATION * allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
 
 
-def _kept_by_adapters(facts: ModelFacts, chosen: Sequence[LinearShape], *, rank: int) -> int:
-    """Return the bytes that one token leaves in one layer more for adapters on these linears.
+def _left_out(facts: ModelFacts, chosen: Sequence[LinearShape]) -> int:
+    """Return the bytes that one token leaves less in one layer where linears have no adapter.
 
     Frozen linears need no input for the backward pass: where no linear of a group has an adapter,
     what `kept_per_token` counts for the group is gone.
     """
-    kept = 2 * rank * len(chosen)
     names = {each.name for each in chosen}
-    for group in _SHARING:
-        if not names & group:
-            kept -= 2 * max(
-                (each.inputs for each in facts.linears if each.name in group), default=0
-            )
-    return kept
+    return sum(
+        2 * max((each.inputs for each in facts.linears if each.name in group), default=0)
+        for group in _SHARING
+        if not names & group
+    )

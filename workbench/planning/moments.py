@@ -43,6 +43,13 @@ The moments:
    recomputed layer at work holds up to 8i + 6h, or 4i + 6h and the unpacked matrix.
 6. The update: all gradients, 4P.
 
+Plain adapters train by fused nodes (`workbench.engine.fused`, `norms`), which keep less. Norms keep
+their input in 16 bit, 2h, which a recomputed layer has to keep anyway; those of queries and keys
+2(q + kv); the MLP gate and up alone, 4i; adapters nothing, and no copies. At the moments: (1) `8h`;
+(2) `16h`; (3) activation and product, then the activation and the product's gradient beside the
+unpacked matrix, +2h + 4i; then both gradients and the input's, +4h + 4i, beside the next matrix; or
+a norm's backward pass, +16h; (5) 6i + 6h, or 2i + 6h where gate and up stay, and the matrix.
+
 In (3) and (4) the gradients of the layers above are there, 4P/L each; the fullest of these is at
 one end of the recomputed or of the other layers, because everything changes by the same amount from
 a layer to the next. Masks in one byte a pair stay from the first recomputed layer's forward pass to
@@ -102,6 +109,7 @@ class Step:
             0 where it takes whole rows.
         chunk: Tokens that the loss works on at a time.
         wide: Bytes of an activation by those of 16 bit.
+        fused: Whether adapters train by the fused nodes.
         offload: Whether the inputs of recomputed layers wait in main memory.
     """
 
@@ -117,6 +125,7 @@ class Step:
     record: int
     chunk: int
     wide: float = 1.0
+    fused: bool = False
     offload: bool = False
 
     @property
@@ -133,15 +142,17 @@ class Step:
         tables = (8 if facts.family == "gemma3_text" else 4) * facts.head_dim + 36
         masks = mask_bytes(facts, self.masked, self.recomputed, self.context, self.tokens)
         stays = every + self._bytes(tables)
-        yield Moment(
-            stays + self._bytes(10 * hidden), logit_bytes(facts, self.tokens, self.chunk), masks
-        )
-        yield Moment(stays + self._bytes(24 * hidden), 0, masks)
+        loss, start = (8, 16) if self.fused else (10, 24)
+        logits = logit_bytes(facts, self.tokens, self.chunk)
+        yield Moment(stays + self._bytes(loss * hidden), logits, masks)
+        yield Moment(stays + self._bytes(start * hidden), 0, masks)
         for layer in {0, 1, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= layer < facts.layers:
                 yield from self._backward(layer, tables, masks)
         at_work, matrix = 6 * hidden, self._matrix("down_proj")
-        if self.recomputed < facts.layers:
+        if self.fused:
+            product, tail = 0, (2 if self.recomputed < facts.layers else 6) * facts.mlp
+        elif self.recomputed < facts.layers:
             product, tail = 0, 0
         else:
             product, tail = 8 * facts.mlp, 4 * facts.mlp
@@ -155,30 +166,42 @@ class Step:
     def _backward(self, layer: int, tables: int, masks: int) -> Iterator[Moment]:
         """Yield what the backward pass of one layer needs at most: (3) and (4)."""
         facts = self.facts
-        hidden, mlp = facts.hidden, facts.mlp
+        hidden = facts.hidden
         below = self._bytes(tables) + self.kept_below(layer)
         if layer < self.recomputed:
-            below += 0 if self.offload else self._bytes(2 * hidden)
+            # The layer's input, which a fused norm keeps as well if it wants a gradient.
+            known = self.offload or (self.fused and layer > 0)
+            below += 0 if known else self._bytes(2 * hidden)
         else:
             masks = masks if self.recomputed else 0
         gradients = 4 * self.trained * (facts.layers - 1 - layer) // facts.layers
         own = self.kept_by_layer(layer)
-        down = self._matrix("down_proj")
-        for width, unpacked in ((2 * hidden + 4 * mlp, 0), (2 * hidden + 2 * mlp, down)):
+        for width, unpacked in self._widths(layer):
             yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
-        if facts.family in _SANDWICH:
-            yield Moment(below + own + self._bytes(22 * hidden), 0, masks, gradients)
-        if facts.family == _FUSED:
-            width, unpacked = 4 * hidden - 4 * mlp, self._matrix("gate_up_proj")
-            yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
-            if layer < self.recomputed:
-                width = 4 * hidden + 4 * mlp
-                yield Moment(below + own + self._bytes(width), 0, masks, gradients)
         if facts.family == _EAGER:
             scores = 14 * facts.heads * self.context
             queries = 6 * facts.heads * facts.head_dim
             width = scores + queries + 8 * hidden
             yield Moment(below + self._bytes(width), 0, masks, gradients)
+
+    def _widths(self, layer: int) -> Iterator[tuple[int, int]]:
+        """Yield what a token and an unpacked matrix take in a layer's backward pass: (3)."""
+        facts, hidden, mlp = self.facts, self.facts.hidden, self.facts.mlp
+        down = self._matrix("down_proj")
+        if self.fused:
+            entry = "gate_up_proj" if facts.family == _FUSED else "gate_proj"
+            yield 2 * hidden + 4 * mlp, down
+            yield 4 * hidden + 4 * mlp, self._matrix(entry)
+            yield 16 * hidden, 0
+            return
+        yield 2 * hidden + 4 * mlp, 0
+        yield 2 * hidden + 2 * mlp, down
+        if facts.family in _SANDWICH:
+            yield 22 * hidden, 0
+        if facts.family == _FUSED:
+            yield 4 * hidden - 4 * mlp, self._matrix("gate_up_proj")
+            if layer < self.recomputed:
+                yield 4 * hidden + 4 * mlp, 0
 
     def kept_by_all(self) -> int:
         """Bytes that all layers keep until the backward pass."""
@@ -198,10 +221,12 @@ class Step:
 
     def kept_by_layer(self, layer: int) -> int:
         """Bytes that one layer keeps when it is not recomputed, or has just been."""
-        per_token = kept_per_token(self.facts, self.context, self.masked, self.record)
+        per_token = kept_per_token(
+            self.facts, self.context, self.masked, self.record, fused=self.fused
+        )
         per_token += self.adapters_kept
         if layer == 0:
-            per_token -= 4 * self.facts.hidden
+            per_token -= (2 if self.fused else 4) * self.facts.hidden
         kept = self._bytes(per_token) + self.copies * self.trained // self.facts.layers
         if self.record > EXPLICIT_TOKENS:
             kept += int(self.wide * 2 * self.record**2)
@@ -216,15 +241,18 @@ class Step:
         return int(self.wide * per_token * self.tokens)
 
 
-def kept_per_token(facts: ModelFacts, context: int, masked: bool, record: int = 0) -> int:
+def kept_per_token(
+    facts: ModelFacts, context: int, masked: bool, record: int = 0, *, fused: bool = False
+) -> int:
     """Return the bytes that one token leaves in one layer, adapters left out, in 16 bit."""
     queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
-    sandwich = facts.family in _SANDWICH
-    kept = (20 if sandwich else 12) * facts.hidden + (16 if sandwich else 8) + 8 * facts.mlp
+    norms = 4 if facts.family in _SANDWICH else 2
+    normed, inner = (2, 4) if fused else (4, 8)
+    kept = norms * (normed * facts.hidden + 4) + 4 * facts.hidden + inner * facts.mlp
     repeated = record > 0 or (masked and facts.kv_heads > 1)
     kept += 4 * queries + (4 * queries if repeated else 4 * keys)
     if facts.qk_norm:
-        kept += 4 * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
+        kept += normed * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
     if facts.family == _EAGER:
         return kept + 8 * facts.heads * context
     if record > EXPLICIT_TOKENS:
