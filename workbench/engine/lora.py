@@ -18,6 +18,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from workbench.adapters.storage import StoredAdapter
+from workbench.engine.fusing import fuse
 from workbench.engine.loading import decoder_layers, inner
 from workbench.engine.tensorfile import TensorFile, outlines
 from workbench.errors import BadInput, VaultDamaged
@@ -41,10 +42,13 @@ def linear_names(model: Any) -> tuple[str, ...]:
     )
 
 
-def attach_adapter(model: Any, recipe: Recipe) -> PeftModel:
+def attach_adapter(model: Any, recipe: Recipe, *, fused: bool = True) -> PeftModel:
     """Wrap the model with a fresh adapter; its float32 weights are all that wants gradients.
 
     The random start of the A matrices depends on `recipe.seed` alone.
+
+    Args:
+        fused: Whether plain adapters (no dropout, no DoRA) train by `workbench.engine.fused`.
 
     Raises:
         BadInput: A module that the recipe targets is not a linear layer of the blocks.
@@ -73,6 +77,8 @@ def attach_adapter(model: Any, recipe: Recipe) -> PeftModel:
     wrapped = get_peft_model(model, config, autocast_adapter_dtype=True)
     if not recipe.dropout and not recipe.dora:
         _shorten_forward(wrapped)
+        if fused:
+            fuse(wrapped)
     return wrapped
 
 
@@ -89,7 +95,11 @@ def _shorten_forward(model: PeftModel) -> None:
 
 
 def _plain_forward(layer: Any, inputs: Tensor) -> Tensor:
-    name = layer.active_adapters[0]
+    used = [name for name in layer.active_adapters if name in layer.lora_A]
+    if layer.disable_adapters or layer.merged or len(used) != 1:
+        usual: Tensor = type(layer).forward(layer, inputs)
+        return usual
+    name = used[0]
     down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
     wide: Tensor = layer.base_layer(inputs)
     # Autocast casts weights and inputs alike; without it the sum is taken in the adapter's type.

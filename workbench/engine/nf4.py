@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from copy import copy
 
 import torch
 from bitsandbytes.functional import QuantState, dequantize_4bit
@@ -45,17 +46,24 @@ def guard(model: nn.Module) -> int:
     return count
 
 
-def dequantise(layer: Linear4bit) -> Tensor:
+def dequantise(layer: Linear4bit, dtype: torch.dtype | None = None) -> Tensor:
     """Return the weight that `layer` computes with, of shape [outputs, inputs].
 
-    The dtype is that of the weights before quantisation (bfloat16 for models loaded here).
+    Args:
+        dtype: Of the result; None: that of the weights before quantisation (bfloat16 for models
+            loaded here). Forward passes of bitsandbytes unpack in their inputs' dtype.
 
     Raises:
         InternalError: The layer was repacked by a forward pass without the guard.
     """
     state = _state(layer)
+    dtype = dtype or state.dtype
+    if dtype != state.dtype:
+        state = copy(state)
+        # The kernels know no 64-bit numbers.
+        state.dtype = torch.float32 if dtype == torch.float64 else dtype
     weight: Tensor = dequantize_4bit(layer.weight.data, state)
-    return weight.reshape(tuple(state.shape))
+    return weight.reshape(tuple(state.shape)).to(dtype)
 
 
 def fingerprint(model: nn.Module) -> str:
