@@ -52,28 +52,32 @@ def main() -> None:
     """Run the contest, print the ratios, and write the results."""
     told = _arguments()
     contestants = _present(told.contestants)
-    results: list[dict[str, Any]] = []
+    parts = [(model, mix) for model in told.models for mix in told.mixes]
+    runs: dict[tuple[str, str], list[dict[str, Run]]] = {part: [] for part in parts}
+    threads: dict[tuple[str, str], dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for model in told.models:
-            place = _write_model(model, Path(folder) / model / "base")
-            for mix in told.mixes:
-                threads = {
-                    name: _threads(told.threads, name, model, mix, place) for name in contestants
-                }
-                runs: dict[str, list[Run]] = {name: [] for name in contestants}
-                for number in range(told.rounds):
-                    # Another one begins each round, so that nobody always runs in the same place.
-                    turn = number % len(contestants)
-                    for name in (*contestants[turn:], *contestants[:turn]):
-                        run = _run(
-                            name, model, mix, place, told.steps, threads[name], score=not number
-                        )
-                        runs[name].append(run)
-                        print(f"{model} {mix} {name}: {json.dumps(figures(run))}", flush=True)
-                results.append(_summary(model, mix, threads, runs))
-                print(json.dumps(results[-1]["ratios"]), flush=True)
+        places = {name: _write_model(name, Path(folder) / name / "base") for name in told.models}
+        for number in range(told.rounds):
+            # Another one begins each round, so that nobody always runs in the same place.
+            turn = number % len(contestants)
+            for model, mix in parts:
+                part, place = (model, mix), places[model]
+                if part not in threads:
+                    threads[part] = {
+                        name: _threads(told.threads, name, model, mix, place)
+                        for name in contestants
+                    }
+                found = {}
+                for name in (*contestants[turn:], *contestants[:turn]):
+                    count = threads[part][name]
+                    found[name] = _run(name, model, mix, place, told.steps, count, score=not number)
+                    told_of = json.dumps(figures(found[name]))
+                    print(f"{model} {mix} {name}: {told_of}", flush=True)
+                runs[part].append(found)
                 # After each part, so that a long contest that is broken off leaves what it had.
-                _write(told.out, results)
+                done = [_summary(*each, threads[each], runs[each]) for each in parts if runs[each]]
+                print(json.dumps(done[parts.index(part)]["ratios"]), flush=True)
+                _write(told.out, done)
 
 
 def _arguments() -> argparse.Namespace:
@@ -199,20 +203,20 @@ def figures(run: Run) -> dict[str, Any]:
 
 
 def _summary(
-    model: str, mix: str, threads: dict[str, int], runs: dict[str, list[Run]]
+    model: str, mix: str, threads: dict[str, int], rounds: list[dict[str, Run]]
 ) -> dict[str, Any]:
-    told = {name: [figures(run) for run in each] for name, each in runs.items()}
-    ratios = {}
-    for name in told:
-        if name != "ours" and "ours" in told:
-            ratios[name] = {
-                key: _spread(
-                    [a[key] / b[key] for a, b in zip(told["ours"], told[name], strict=True)]
-                )
-                for key in ("tokens_per_second", "tokens_per_processor_second", "growth_mib")
-            }
-            losses = [told[who][0]["held_out_loss"] for who in ("ours", name)]
-            ratios[name]["held_out_loss"] = [round(losses[0] / losses[1], 4)]
+    told = {name: [figures(each[name]) for each in rounds] for name in rounds[0]}
+    ratios: dict[str, dict[str, list[float]]] = {}
+    for name, theirs in told.items():
+        if name == "ours" or "ours" not in told:
+            continue
+        pairs = list(zip(told["ours"], theirs, strict=True))
+        ratios[name] = {
+            key: _spread([our[key] / their[key] for our, their in pairs])
+            for key in ("tokens_per_second", "tokens_per_processor_second", "growth_mib")
+        }
+        ours, their = pairs[0]
+        ratios[name]["held_out_loss"] = [round(ours["held_out_loss"] / their["held_out_loss"], 4)]
     return {"model": model, "mix": mix, "threads": threads, "runs": told, "ratios": ratios}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.benchmarks.contest_settings import ALPHA, CLIP, OPTIMIZER, RANK, SEED, TARGETS, Record
-from tests.benchmarks.contest_watch import Told, device, rows_per_step
+from tests.benchmarks.contest_watch import Told, device
 
 
 def _quantised(told: Told) -> Any:
@@ -53,7 +53,7 @@ def _arguments(told: Told) -> dict[str, Any]:
     return {
         "output_dir": str(told.folder.parent / "trainer"),
         "per_device_train_batch_size": mix.padded,
-        "gradient_accumulation_steps": mix.records_per_step // mix.padded,
+        "gradient_accumulation_steps": told.records_per_step // mix.padded,
         "num_train_epochs": 1,
         "learning_rate": told.rate,
         "lr_scheduler_type": "constant",
@@ -176,7 +176,7 @@ def trl_packed(told: Told, **changes: Any) -> Mapping[str, Any]:
 
     mix = told.shape
     rows = len(pack_dataset(Dataset.from_list(_rows_of(told.records)), mix.context, "bfd"))
-    each, _ = rows_per_step(rows, told.steps, 1)
+    each = max(1, -(-rows // told.steps))
     return trl(
         told,
         packing=True,

@@ -30,6 +30,7 @@ class Model:
     Attributes:
         rate: Learning rate, constant over the run: schedules that differ by a step in how they
             begin would otherwise make a difference in so few steps.
+        share: What records of a step are divided by, so that a slow model takes no hour.
     """
 
     vocabulary: int
@@ -39,24 +40,25 @@ class Model:
     heads: int
     key_heads: int
     rate: float
+    share: int = 1
 
 
 MODELS = {
     "starter": Model(4096, 256, 768, 8, 4, 2, 1e-3),
-    "llama-110m": Model(32_000, 768, 2048, 12, 12, 12, 1e-3),
+    "llama-110m": Model(32_000, 768, 2048, 12, 12, 12, 1e-3, share=2),
 }
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How long records are, and how they are batched: everyone gets the same token budget.
+    """How long records are, and how they are batched.
 
     Attributes:
         kind: `chat` is lognormal around 80 tokens, `documents` even between 700 and 1,000.
         longest: Most tokens of a record; longer ones are drawn again.
-        padded: Records that those who pad take at a time; `padded * longest` is the budget of a
-            micro-batch.
-        context: Tokens of a row for those who pack; the budget holds `budget / context` rows.
+        padded: Records that those who pad take at a time.
+        context: Tokens of a row for those who pack; they take one row at a time. More would gain
+            none of them time on a CPU, and it would cost them memory.
         records_per_step: Of those who pad; those who pack take the rows that hold as many, on
             average, so that all take the same number of optimizer steps over the same records.
     """
@@ -67,16 +69,16 @@ class Mix:
     context: int
     records_per_step: int
 
-    @property
-    def rows(self) -> int:
-        """Rows of a micro-batch for those who pack."""
-        return self.padded * self.longest // self.context
-
 
 MIXES = {
     "chat": Mix("chat", 256, 8, 1024, 32),
     "documents": Mix("documents", 1024, 2, 1024, 4),
 }
+
+
+def records_per_step(model: str, mix: str) -> int:
+    """Return the records of an optimizer step."""
+    return MIXES[mix].records_per_step // MODELS[model].share
 
 
 def make_records(mix: Mix, count: int, seed: int) -> list[Record]:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.benchmarks.contest_settings import MIXES, Mix, Record
+from tests.benchmarks.contest_settings import MIXES, Mix, Record, records_per_step
 
 
 @dataclass
@@ -27,6 +27,11 @@ class Told:
     tokens: list[int] = field(default_factory=list)
     loaded: int = 0
     peak: int = 0
+
+    @property
+    def records_per_step(self) -> int:
+        """Records of an optimizer step for those who pad."""
+        return records_per_step(self.model, self.mix)
 
     @property
     def shape(self) -> Mix:
@@ -71,9 +76,3 @@ def device() -> str:
     import torch
 
     return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-def rows_per_step(rows: int, steps: int, most: int) -> tuple[int, int]:
-    """Return the rows of an optimizer step, and of a micro-batch that divides them."""
-    each = max(1, -(-rows // steps))
-    return each, max(size for size in range(1, min(most, each) + 1) if each % size == 0)

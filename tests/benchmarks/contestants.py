@@ -21,11 +21,11 @@ from typing import Any
 
 from tests.benchmarks import contest_others as others
 from tests.benchmarks import contest_ours as ours
-from tests.benchmarks.contest_settings import MIXES, MODELS, SEED, make_records
+from tests.benchmarks.contest_settings import MIXES, MODELS, SEED, make_records, records_per_step
 from tests.benchmarks.contest_watch import Told, device, resident
 
 _HELD_OUT_SEED = 1
-_HELD_OUT = {"chat": 128, "documents": 16}  # records
+_HELD_OUT = {"chat": 64, "documents": 8}  # records
 
 _CONTESTANTS: dict[str, Callable[[Told], Mapping[str, Any]]] = {
     "ours": ours.train,
@@ -49,7 +49,9 @@ def main() -> None:
         steps=asked["steps"],
         threads=asked["threads"],
         rate=MODELS[asked["model"]].rate,
-        records=make_records(mix, asked["steps"] * mix.records_per_step, SEED),
+        records=make_records(
+            mix, asked["steps"] * records_per_step(asked["model"], asked["mix"]), SEED
+        ),
     )
     _settle(told.contestant)
     import torch
