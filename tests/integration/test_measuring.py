@@ -33,7 +33,7 @@ def test_this_machine_is_measured_once_and_runs_correct_it(tmp_path: Path) -> No
     assert found.figures["memory"] > 1e8
     assert found.figures["matmul_fp32"] > 1e8
     assert list(vault.runs_folder.iterdir()) == []
-    assert json.loads((vault.home / FILE_NAME).read_text())["version"] == 1
+    assert json.loads((vault.home / FILE_NAME).read_text())["version"] == 2
     assert not measure_once(vault, probe_hardware())
     assert vault.verify().ok
 

@@ -16,8 +16,9 @@ from textual.widgets import Static
 from tests.fixtures.fitting import LLAMA_8B, WITH_GPU
 from tests.fixtures.screens import LARGE, SMALL, matches, words
 from workbench.planning.budget import Budget
-from workbench.planning.memory import predict, trained_parameters, weight_bytes
+from workbench.planning.memory import predict
 from workbench.planning.planner import make_plan
+from workbench.planning.resident import trained_parameters, weight_bytes
 from workbench.recipe import Recipe, parse
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.modals.explainers import double, lora, nf4, paged, passes, rest, serving

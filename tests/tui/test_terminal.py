@@ -119,7 +119,7 @@ def test_a_hang_up_ends_the_screen_and_not_the_run(home: Path) -> None:
 def test_a_hang_up_ends_the_screen_where_the_signal_was_ignored(home: Path) -> None:
     # `setsid`, besides: the terminal then controls nobody, so that the kernel sends no signal.
     ignoring = 'trap "" HUP; exec setsid --wait "$0" --home "$1"'
-    program = ["/bin/sh", "-c", ignoring, WORKBENCH, home]
+    program = ["/bin/sh", "-c", ignoring, str(WORKBENCH), str(home)]
     with terminal(program, environment=plain_environment()) as screen:
         screen.wait_for("The vault is locked")
         screen.hang_up()

@@ -51,7 +51,8 @@ def point(**changes: float) -> dict[str, float]:
     """One block of the probe, in the numbers of a real measurement."""
     return {
         **{"hidden": 256, "mlp": 768, "layers": 2, "heads": 4, "kv_heads": 2, "vocab": 2048},
-        **{"rank": 16, "tokens": 2048, "length": 64, "counted": 512, "seconds": 0.187},
+        **{"rank": 16, "threads": 1, "tokens": 2048, "length": 64, "counted": 512},
+        **{"seconds": 0.187},
         **{"processor_seconds": changes.get("seconds", 0.187)},
         **changes,
     }
@@ -69,7 +70,6 @@ POINTS = [
 ]
 RESULT: dict[str, Any] = {
     "threads": 1,
-    "alone": 1.0,
     "figures": {"matmul_bf16": 2e11, "memory": 2e10},
     "points": POINTS,
 }
@@ -135,10 +135,35 @@ def test_recomputed_layers_take_half_as_long_again() -> None:
 
 
 def test_fewer_threads_take_longer() -> None:
-    rates = Rates(Effort(1, 1, 1, 1, 1), 1, 1, threads=4, alone=2.5)
-    assert rates.with_threads(1).tensor == pytest.approx(2.5)
-    assert 1 < rates.with_threads(2).tensor < 2.5
+    single = Rates(Effort(1, 1, 4, 1, 1), 1, 1)
+    rates = Rates(Effort(1, 0.25, 1, 0.5, 2), 1, 1, threads=4, single=single)
     assert rates.with_threads(4) == rates
+    assert rates.with_threads(1).each == Effort(1, 1, 4, 1, 1)
+    two = rates.with_threads(2).each
+    assert (two.calls, two.weights, two.flops) == (1, 0.5, 2)
+    assert 0.5 < two.bytes < 1
+
+
+def test_all_threads_are_taken_where_they_pay() -> None:
+    # Products gain from threads, starting operations does not.
+    single = Rates(Effort(1e-2, 0, 2e-11, 0, 0), 0, 0, threads=1)
+    shared = Rates(Effort(1.2e-2, 0, 1e-11, 0, 0), 0, 0, threads=2, single=single)
+    small = Shape("qlora", 16, tokens=64, length=64, counted=16)
+    assert micro_batch_seconds(STARTER, shared, small) == micro_batch_seconds(
+        STARTER, single, small
+    )
+    large = Shape("qlora", 16, tokens=2048, length=64, counted=16)
+    alone = micro_batch_seconds(LLAMA_8B, single, large)
+    assert micro_batch_seconds(LLAMA_8B, shared, large) == pytest.approx(alone / 2, rel=0.01)
+
+
+def test_blocks_are_fitted_for_each_number_of_threads() -> None:
+    two = [each | {"threads": 2, "seconds": each["seconds"] / 2} for each in POINTS]
+    rates = measurement_of(MACHINE, {**RESULT, "threads": 2, "points": [*POINTS, *two]}).rates()
+    assert rates is not None
+    assert rates.single is not None
+    assert rates.threads == 2
+    assert rates.each.flops == pytest.approx(rates.single.each.flops / 2)
 
 
 def test_measured_rates_are_what_the_plan_goes_by(tmp_path: Path) -> None:
@@ -182,14 +207,14 @@ def test_another_machine_knows_nothing_of_it(tmp_path: Path) -> None:
         b"[]",
         b"\xff",
         b"[" * 100_000,
-        {"version": 2},
+        {"version": 1},
         {"points": []},
         {"points": [point(seconds=0)]},
         {"points": [point(seconds=float("inf"))]},
         {"points": [point(hidden=255)]},
         {"points": [{**point(), "note": 1}]},
         {"threads": "many"},
-        {"alone": True},
+        {"figures": {"memory": True}},
         {"figures": {"memory": -1}},
         {"learned": {MODEL: 3}},
     ],
@@ -202,7 +227,11 @@ def test_a_damaged_file_means_unmeasured(tmp_path: Path, change: Any) -> None:
 
 
 def test_a_measurement_that_makes_no_sense_is_not_kept() -> None:
-    for result in ({}, {**RESULT, "points": POINTS[1:2]}, {**RESULT, "alone": float("nan")}):
+    for result in (
+        {},
+        {**RESULT, "points": POINTS[1:2]},
+        {**RESULT, "figures": {"memory": float("nan")}},
+    ):
         with pytest.raises(BadInput, match="makes no sense"):
             measurement_of(MACHINE, result)
 

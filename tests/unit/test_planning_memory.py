@@ -16,10 +16,8 @@ from workbench.planning.memory import (
     MIB,
     Prediction,
     predict,
-    targeted,
-    trained_parameters,
-    weight_bytes,
 )
+from workbench.planning.resident import targeted, trained_parameters, weight_bytes
 
 # The published configurations, as far as sizes go.
 LLAMA_8B = {

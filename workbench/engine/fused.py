@@ -125,7 +125,7 @@ class _GatedMlp(torch.autograd.Function):
         active = _activated(gate, ctx.activation)
         # The product lives in this call alone: the slope of its size comes after it.
         low, last_found = _adapter_slopes(
-            active * up if weights[-1] is not None else None, last, *weights[-2:], block
+            active * up if weights[-1] is not None else None, last, weights[-2], weights[-1], block
         )
         inner = _through(None, last, weights[-2], low, block)
         up_slope, gate_slope = active.mul_(inner), inner.mul_(up)

@@ -18,7 +18,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from workbench.engine.fused import ACTIVATIONS, Part, gated_mlp, linears
-from workbench.engine.loading import decoder_layers
+from workbench.engine.loading import decoder_layers, inner
 from workbench.engine.norms import rms_norm
 
 _SHARED_INPUT = ("q_proj", "k_proj", "v_proj")
@@ -38,9 +38,9 @@ def fuse(model: Any) -> None:
             alone = getattr(attention, name, None)
             if isinstance(alone, LoraLayer):
                 _Together([alone])
-        for module in layer.modules():
-            if type(module).__name__.endswith("RMSNorm"):
-                module.forward = MethodType(_norm_forward, module)
+    for module in inner(model).model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = MethodType(_norm_forward, module)
 
 
 class _Together:

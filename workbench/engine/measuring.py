@@ -1,15 +1,18 @@
 """How fast this device trains, from small blocks of random weights: numbers for the planner.
 
 Each block is trained as a run is: 4-bit weights, adapters of rank 16, packed records, the chunked
-loss. All are timed in turn, round after round, and the fastest round of each counts, so that what
-others do on the machine disturbs one round and not one block. What the seconds mean is the
-planner's to say (`planning.pace`).
+loss. All are timed in turn, round after round, each time with records of other lengths, as a run
+brings them: new shapes cost more than repeated ones. The median round of each counts: what others
+do on the machine disturbs one round and not one block, and threads that wait for each other are a
+part of training, so the fastest would promise too much. What the seconds mean is the planner's to
+say (`planning.pace`).
 """
 
 from __future__ import annotations
 
 import gc
 import random
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,16 +25,16 @@ from torch import nn
 
 from workbench.engine import nf4
 from workbench.engine.attention import attend_by_record
-from workbench.engine.batches import Example, make_batch
+from workbench.engine.batches import Batch, Example, make_batch
 from workbench.engine.forward import Passes
 from workbench.engine.loading import compute_dtype
 from workbench.engine.lora import attach_adapter
 from workbench.engine.optimizers import WeightUpdater, shortening
-from workbench.engine.threads import available_threads, best_time
+from workbench.engine.threads import available_threads
 from workbench.recipe import Recipe
 
 _RANK = 16
-_BUDGET_SECONDS = {"cpu": 3.5, "cuda": 3.0}
+_BUDGET_SECONDS = {"cpu": 7.0, "cuda": 3.0}
 _MOST_ROUNDS = 6
 
 
@@ -49,7 +52,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Load:
-    """A micro-batch: rows of `context` tokens, filled by records of `length` tokens."""
+    """A micro-batch: rows of `context` tokens, filled by records of about `length` tokens."""
 
     rows: int
     context: int
@@ -75,19 +78,22 @@ _POINTS = {
 
 
 def measure(device: torch.device, told: Callable[[int, int], None]) -> dict[str, Any]:
-    """Return what was measured: `threads`, `alone`, `figures` and `points`; about five seconds.
+    """Return what was measured: `threads`, `figures` and `points`; about ten seconds.
+
+    On a processor each block is timed with all threads, then with one.
 
     Args:
         told: Called with the rounds done and those at most; may raise to end it.
     """
     compute = compute_dtype(device)
+    most = available_threads()
+    counts = (most, 1) if device.type == "cpu" and most > 1 else (most,)
     points = [
-        point
+        _Point(part, threads)
         for block, loads in _POINTS[device.type]
-        for point in _points(block, loads, device, compute)
+        for part in _parts(block, loads, device, compute)
+        for threads in counts
     ]
-    threads, alone = _choose_threads(points[0], device)
-    torch.set_num_threads(threads)
     began = time.perf_counter()
     for round_ in range(_MOST_ROUNDS):
         told(round_, _MOST_ROUNDS)
@@ -98,9 +104,10 @@ def measure(device: torch.device, told: Callable[[int, int], None]) -> dict[str,
     found = [point.to_json() for point in points]
     del points, point
     gc.collect()
+    torch.set_num_threads(most)
     figures = _figures(device, compute)
     told(_MOST_ROUNDS, _MOST_ROUNDS)
-    return {"threads": threads, "alone": alone, "figures": figures, "points": found}
+    return {"threads": most, "figures": figures, "points": found}
 
 
 class _Took(NamedTuple):
@@ -110,38 +117,60 @@ class _Took(NamedTuple):
     processor_seconds: float
 
 
-class _Point:
-    """One block with one micro-batch, and the fastest time that it ever took."""
+@dataclass
+class _Part:
+    """One block with one kind of micro-batch.
 
-    def __init__(
-        self, block: Block, load: Load, passes: Passes, updater: WeightUpdater, *, updates: bool
-    ) -> None:
-        self._block, self._load, self._passes, self._updater = block, load, passes, updater
-        self._batch = _batch(block, load)
-        self._updates = updates
-        self._once = self._update_once = _Took(float("inf"), 0.0)
-        self.work()  # the first pass compiles kernels for these shapes
+    Attributes:
+        updates: Whether its optimizer is timed as well.
+    """
 
-    def work(self) -> None:
+    block: Block
+    load: Load
+    passes: Passes
+    updater: WeightUpdater
+    updates: bool
+
+    def work(self, batch: Batch) -> None:
         """Go forward and backward once."""
-        self._updater.forget()
-        loss = self._passes.summed_loss(self._batch) / len(self._batch.targets)
+        self.updater.forget()
+        loss = self.passes.summed_loss(batch) / len(batch.targets)
         loss.backward()
-        _wait(self._passes.device)
+        _wait(self.passes.device)
 
-    def _update(self) -> None:
-        self._updater.update(1e-4, shortening(self._updater.gradient_norm(), 1.0))
-        _wait(self._passes.device)
+    def update(self) -> None:
+        """Take an optimizer step along the gradients that are there."""
+        self.updater.update(1e-4, shortening(self.updater.gradient_norm(), 1.0))
+        _wait(self.passes.device)
+
+
+class _Point:
+    """A part on so many threads, and the times that it took."""
+
+    def __init__(self, part: _Part, threads: int) -> None:
+        self._part, self._threads = part, threads
+        self._draw = random.Random(0)  # noqa: S311  no secret
+        self._passed: list[_Took] = []
+        self._updated: list[_Took] = []
+        self._counted: list[int] = []
+        torch.set_num_threads(threads)
+        part.work(self._batch())  # compiles what all shapes need
+
+    def _batch(self) -> Batch:
+        return _batch(self._part.block, self._part.load, self._draw)
 
     def time(self) -> None:
-        """Time it once more."""
-        self._once = min(self._once, _timed(self.work))
-        if self._updates:
-            self._update_once = min(self._update_once, _timed(self._update))
+        """Time it once more, with other records."""
+        batch = self._batch()
+        torch.set_num_threads(self._threads)
+        self._counted.append(len(batch.targets))
+        self._passed.append(_timed(partial(self._part.work, batch)))
+        if self._part.updates:
+            self._updated.append(_timed(self._part.update))
 
     def to_json(self) -> dict[str, float]:
         """Return what was done and how long it took."""
-        block, load, batch = self._block, self._load, self._batch
+        block, load, passed = self._part.block, self._part.load, _middle(self._passed)
         point: dict[str, float] = {
             "hidden": block.hidden,
             "mlp": block.mlp,
@@ -150,29 +179,31 @@ class _Point:
             "kv_heads": block.kv_heads,
             "vocab": block.vocab,
             "rank": _RANK,
-            "tokens": batch.ids.numel(),
-            "length": load.length if self._passes.device.type == "cpu" else load.context,
-            "counted": len(batch.targets),
-            "seconds": self._once.seconds,
-            "processor_seconds": self._once.processor_seconds,
+            "threads": self._threads,
+            "tokens": load.rows * load.context,
+            "length": load.length if self._part.passes.device.type == "cpu" else load.context,
+            "counted": statistics.mean(self._counted),
+            "seconds": passed.seconds,
+            "processor_seconds": passed.processor_seconds,
         }
-        if self._updates:
-            trained = self._updater.parameters
+        if self._part.updates:
+            trained = self._part.updater.parameters
             point["tensors"] = len(trained)
             point["parameters"] = sum(each.numel() for each in trained)
-            point["update_seconds"] = self._update_once.seconds
-            point["update_processor_seconds"] = self._update_once.processor_seconds
+            updated = _middle(self._updated)
+            point["update_seconds"] = updated.seconds
+            point["update_processor_seconds"] = updated.processor_seconds
         return point
 
 
-def _points(
+def _parts(
     block: Block, loads: tuple[Load, ...], device: torch.device, compute: torch.dtype
-) -> list[_Point]:
+) -> list[_Part]:
     model = _model(block, device, compute)
     updater = WeightUpdater(model, kind=Recipe().optimizer, weight_decay=0.0)
     passes = Passes(model, device, compute)
     return [
-        _Point(block, load, passes, updater, updates=number == 0)
+        _Part(block, load, passes, updater, updates=number == 0)
         for number, load in enumerate(loads)
     ]
 
@@ -225,27 +256,26 @@ def _in_four_bits(linear: nn.Linear, device: torch.device, compute: torch.dtype)
     return packed.to(device)
 
 
-def _batch(block: Block, load: Load) -> Any:
-    draw = random.Random(0)  # noqa: S311  no secret
+def _batch(block: Block, load: Load, draw: random.Random) -> Batch:
     rows = []
     for _ in range(load.rows):
         row = []
-        for _ in range(load.context // load.length):
-            ids = tuple(draw.randrange(block.vocab) for _ in range(load.length))
-            answer = load.length - load.length // 4
-            row.append(Example(ids, tuple(place >= answer for place in range(load.length))))
+        for length in _lengths(load, draw):
+            ids = tuple(draw.randrange(block.vocab) for _ in range(length))
+            answer = length - length // 4
+            row.append(Example(ids, tuple(place >= answer for place in range(length))))
         rows.append(row)
     return make_batch(rows, 0)
 
 
-def _choose_threads(point: _Point, device: torch.device) -> tuple[int, float]:
-    """Return the threads that a run would take, and how much longer one alone takes."""
-    most = available_threads()
-    if device.type != "cpu" or most == 1:
-        return most, 1.0
-    all_, one = best_time(point.work, most), best_time(point.work, 1)
-    # More than `most` times as long is what others on the machine add.
-    return (most, min(one / all_, float(most))) if one >= all_ else (1, 1.0)
+def _lengths(load: Load, draw: random.Random) -> list[int]:
+    """Return the lengths of the records of a row: pairs of one longer and one shorter fill it."""
+    lengths = [load.length] * (load.context // load.length)
+    for place in range(0, len(lengths) - 1, 2):
+        more = draw.randrange(load.length // 4)
+        lengths[place] += more
+        lengths[place + 1] -= more
+    return lengths
 
 
 def _figures(device: torch.device, compute: torch.dtype) -> dict[str, float]:
@@ -278,6 +308,10 @@ def _fastest(work: Callable[[], Any], device: torch.device) -> float:
 
     waited()
     return min(_timed(waited) for _ in range(3)).seconds
+
+
+def _middle(times: list[_Took]) -> _Took:
+    return sorted(times)[len(times) // 2]
 
 
 def _timed(work: Callable[[], Any]) -> _Took:

@@ -41,17 +41,12 @@ class _RmsNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         inputs, root = ctx.saved_tensors
-        dtype = _wide(inputs)
-        factor = ctx.weight.to(dtype) + ctx.offset
-        normal = inputs.to(dtype) * root
-        inner = slope.to(dtype) * factor
+        # 32-bit factors make the products 32-bit, without copies of what is multiplied.
+        inner = slope * (ctx.weight.to(root.dtype) + ctx.offset)
+        normal = inputs * root
         mean = (inner * normal).mean(-1, keepdim=True)
-        return (
-            inner.addcmul_(normal, mean, value=-1.0).mul_(root).to(inputs.dtype),
-            None,
-            None,
-            None,
-        )
+        found = inner.addcmul_(normal, mean, value=-1.0).mul_(root)
+        return found.to(inputs.dtype), None, None, None
 
 
 def _wide(inputs: Tensor) -> torch.dtype:

@@ -1,19 +1,21 @@
 """How many processor threads arithmetic should use: timed, because more is not always faster.
 
-Small matrices, and machines on which others are at work, can be faster with one thread.
+Small matrices, and machines on which others are at work, can be faster with one thread. The plan
+goes by the same rule (`workbench.planning.pace`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
+from workbench.planning.rates import THREADS_PAY
+
 _REPEATS = 2
-# One thread is taken only if it is clearly no slower, because machines become idle again.
-_MARGIN = 0.95
 
 
 def available_threads() -> int:
@@ -24,7 +26,7 @@ def available_threads() -> int:
 
 
 def choose_threads(work: Callable[[], None], most: int) -> int:
-    """Time `work` with `most` threads and with one, and return the faster number.
+    """Time `work` with `most` threads and with one, and return `most` where that pays.
 
     Args:
         work: A representative piece that leaves nothing behind; it has run once already.
@@ -32,7 +34,7 @@ def choose_threads(work: Callable[[], None], most: int) -> int:
     if most == 1:
         return 1
     seconds = {count: best_time(work, count) for count in (most, 1)}
-    return 1 if seconds[1] < _MARGIN * seconds[most] else most
+    return most if seconds[most] < THREADS_PAY * seconds[1] else 1
 
 
 def best_time(work: Callable[[], None], count: int) -> float:
@@ -44,3 +46,14 @@ def best_time(work: Callable[[], None], count: int) -> float:
         work()
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute what is inside on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -27,14 +27,15 @@ from workbench.planning.probe import Hardware, probe_hardware
 from workbench.planning.rates import Rates, Timed, fit, fit_update
 
 FILE_NAME = "machine.json"
-_VERSION = 1
+_VERSION = 2
 _MOST_BYTES = 256 * 1024
 _GIB = 1 << 30
 # The last few runs say what the machine does today; one alone may have been disturbed.
 _KEPT_RUNS = 5
 # Beyond this a run was disturbed, or something else was compared.
 _LEAST_FACTOR, _MOST_FACTOR = 0.4, 2.5
-_COUNTS = ("hidden", "mlp", "layers", "heads", "kv_heads", "vocab", "rank", "tokens", "length")
+_SHAPE = ("hidden", "mlp", "layers", "heads", "kv_heads", "vocab", "rank", "tokens", "length")
+_COUNTS = (*_SHAPE, "threads")
 _TIMES = ("seconds", "processor_seconds", "update_seconds", "update_processor_seconds")
 _POINT = {*_COUNTS, *_TIMES, "counted", "tensors", "parameters"}
 # Threads wait for each other a little; beyond this, other programs had the processors.
@@ -49,6 +50,7 @@ class Measurement:
         machine: Which machine they hold for: `fingerprint`.
         moment: When they were measured, in whole Unix seconds.
         figures: Operations and bytes a second by name: `matmul_bf16`, `memory`, `to_device`, …
+        threads: Processor threads at most; each point says how many it had.
         points: Small blocks that were trained: their shape, and the seconds that they took.
         learned: Model's object id -> method -> how much longer runs took than the rates say.
     """
@@ -56,32 +58,39 @@ class Measurement:
     machine: str
     moment: int
     threads: int
-    alone: float
     figures: Mapping[str, float]
     points: tuple[Mapping[str, float], ...]
     learned: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
     def rates(self) -> Rates | None:
         """Return what the device takes for each part of a step; None: nothing sensible."""
-        each = fit([_timed(point) for point in self.points])
-        if each is None:
-            return None
+        found = self._rates_on(self.threads)
+        if found is None or self.threads == 1 or not self._points_on(1):
+            return found
+        return replace(found, single=self._rates_on(1))
+
+    def _points_on(self, threads: int) -> list[Mapping[str, float]]:
+        return [point for point in self.points if point["threads"] == threads]
+
+    def _rates_on(self, threads: int) -> Rates | None:
+        points = self._points_on(threads)
+        each = fit([_timed(point) for point in points])
         updates = [
             (int(point["tensors"]), int(point["parameters"]), point["update_seconds"])
-            for point in self.points
+            for point in points
             if "update_seconds" in point
         ]
-        if not updates:
+        if each is None or not updates:
             return None
         tensor, parameter = fit_update(updates)
-        return Rates(each, tensor, parameter, self.moment, self.threads, self.alone)
+        return Rates(each, tensor, parameter, self.moment, threads)
 
     @property
     def is_disturbed(self) -> bool:
         """Whether other programs had a good part of the processors while this was measured."""
-        took = sum(point["seconds"] for point in self.points)
+        took = sum(point["seconds"] * point["threads"] for point in self.points)
         worked = sum(point.get("processor_seconds", 0.0) for point in self.points)
-        return worked > 0 and took * self.threads > _DISTURBED * worked
+        return worked > 0 and took > _DISTURBED * worked
 
     def factor(self, model: str, method: str) -> float:
         """Return how much longer than the rates say a run on this model takes; 1: not known."""
@@ -95,7 +104,6 @@ class Measurement:
             "machine": self.machine,
             "moment": self.moment,
             "threads": self.threads,
-            "alone": self.alone,
             "figures": dict(self.figures),
             "points": [dict(point) for point in self.points],
             "learned": {
@@ -118,7 +126,6 @@ class Measurement:
                 machine=str(plain["machine"]),
                 moment=int(plain["moment"]),
                 threads=int(plain["threads"]),
-                alone=_number(plain["alone"]),
                 figures={str(k): _number(v) for k, v in plain["figures"].items()},
                 points=tuple(_point(each) for each in plain["points"]),
                 learned={
@@ -171,7 +178,7 @@ def measurement_of(hardware: Hardware, result: Mapping[str, Any]) -> Measurement
         BadInput: code `bad_measurement`: the numbers make no sense.
     """
     plain = {
-        **{name: result.get(name) for name in ("threads", "alone", "figures", "points")},
+        **{name: result.get(name) for name in ("threads", "figures", "points")},
         "version": _VERSION,
         "machine": fingerprint(hardware),
         "moment": int(time.time()),

@@ -2,18 +2,11 @@
 
 The sizes follow from `config.json` and from what our engine does on torch 2.13, transformers 5.23,
 peft 0.21 and bitsandbytes 0.50. `workbench.engine.tracing` counts the same without these formulas;
-tests/benchmarks/memory_grid.py compares the two. What stays for the whole run:
+tests/benchmarks/memory_grid.py compares the two.
 
-1. NF4 with double quantisation (arXiv 2305.14314, section 3) keeps NK/2 bytes of codes, one byte of
-   scale for each 64 weights, one 4-byte constant for each 256 scales, and tables of 2 KB a linear.
-2. Everything else (embeddings, output layer, norms, biases) stays in 16 bit. Nothing is cast to
-   32 bit, which peft's `prepare_model_for_kbit_training` would do.
-3. Adapters are 32-bit: 4P; AdamW's moments 8P, or in 8 bit 2P and 8 bytes for each 256, but 8 bytes
-   each in tensors below 4,096 elements (`Optimizer2State.init_state` in bitsandbytes).
-
-What comes and goes, gradients (4P) among it, and at which moment most is there, says
-`workbench.planning.moments`. On the device stand, besides, gaps of the allocator, the CUDA
-context and cuBLAS' workspace.
+What stays for the whole run says `workbench.planning.resident`; what comes and goes, gradients (4P)
+among it, and at which moment most is there, `workbench.planning.moments`. On the device stand,
+besides, gaps of the allocator, the CUDA context and cuBLAS' workspace.
 """
 
 from __future__ import annotations
@@ -22,11 +15,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from workbench.errors import UsageError
 from workbench.models.facts import LinearShape, ModelFacts
 from workbench.planning.moments import Step, kept_per_token
+from workbench.planning.resident import (
+    Method,
+    moments_bytes,
+    targeted,
+    trained_parameters,
+    weight_bytes,
+)
 
-Method = Literal["qlora", "lora", "full"]
+__all__ = ["Device", "Method", "Prediction", "predict"]
+
 Device = Literal["cuda", "cpu"]
 
 MIB = 1 << 20
@@ -52,10 +52,6 @@ _UNPACKED = 1 + 1 / 32
 # Resident size of an engine that trains almost nothing on the processor, libraries included.
 CPU_PROCESS = 576 * MIB
 
-# Code book, nested code book, offset: CUDA's allocator rounds each up to 512 bytes.
-_NF4_TABLES = 2048
-EIGHT_BIT_MOMENTS = 2 + 8 / 256
-_EIGHT_BIT_FROM = 4096
 # Linears whose group shares one input.
 _SHARING = (
     {"q_proj", "k_proj", "v_proj", "qkv_proj"},
@@ -143,6 +139,8 @@ def predict(
     wide = compute_bytes / 2
     trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
     kept = 0
+    # As `attach_adapter` decides in workbench.engine.lora.
+    fused = method != "full" and not dropout and not dora
     if method != "full":
         kept = _kept_by_adapters(
             facts,
@@ -155,6 +153,7 @@ def predict(
             and compute_bytes == 2
             and (method == "lora" or device == "cpu"),
             device=device,
+            fused=fused,
         )
     step = Step(
         facts=facts,
@@ -166,13 +165,14 @@ def predict(
         adapters_kept=kept,
         # With full fine-tuning all gradients and copies are counted at every moment.
         trained=0 if method == "full" else trained,
-        copies=2 if compute_bytes == 2 and method != "full" else 0,
+        copies=2 if compute_bytes == 2 and method != "full" and not fused else 0,
         # DoRA makes the adapter's product from a unit matrix and adds it to the weight in 32 bit.
         unpacked=_UNPACKED * compute_bytes * (method == "qlora") + 24 * dora,
         masked=masked,
         record=(record or context) if device == "cpu" and facts.family != "gemma2" else 0,
         chunk=LOGIT_CHUNK_TOKENS,
         wide=wide,
+        fused=fused,
     )
     moment = step.fullest()
     workspace, gradients = moment.workspace, moment.gradients
@@ -185,7 +185,7 @@ def predict(
         weights=weight_bytes(facts, method, compute_bytes),
         adapters=0 if method == "full" else 4 * trained,
         gradients=gradients,
-        optimizer=_moments_bytes(facts, optimizer, method, rank=rank, targets=targets, dora=dora),
+        optimizer=moments_bytes(facts, optimizer, method, rank=rank, targets=targets, dora=dora),
         activations=moment.activations,
         logits=moment.logits,
         workspace=workspace,
@@ -202,89 +202,6 @@ def _overhead_bytes(allocated: int, device: Device) -> int:
     return int(FRAGMENTATION * allocated) + CUDA_CONTEXT + CUBLAS_WORKSPACE
 
 
-def weight_bytes(facts: ModelFacts, method: Method, compute_bytes: int = 2) -> int:
-    """Return the bytes of the base model in memory: formulas (1) and (2).
-
-    `lora` keeps it in computing precision, `full` in 32 bit, cast to bf16 as it is used.
-    """
-    if method == "full":
-        return 4 * facts.parameters
-    if method == "lora":
-        return compute_bytes * facts.parameters
-    linear = facts.layers * sum(each.inputs * each.outputs for each in facts.linears)
-    packed = facts.layers * sum(_nf4_bytes(each) for each in facts.linears)
-    return packed + compute_bytes * (facts.parameters - linear)
-
-
-def trained_parameters(
-    facts: ModelFacts,
-    *,
-    method: Method,
-    rank: int,
-    targets: str | Sequence[str] = "all-linear",
-    dora: bool = False,
-) -> int:
-    """Return P, the number of trained parameters: all of them for `full`."""
-    if method == "full":
-        return facts.parameters
-    chosen = targeted(facts, targets)
-    each = sum(rank * (linear.inputs + linear.outputs) for linear in chosen)
-    sizes = sum(linear.outputs for linear in chosen) if dora else 0
-    return facts.layers * (each + sizes)
-
-
-def targeted(facts: ModelFacts, targets: str | Sequence[str]) -> tuple[LinearShape, ...]:
-    """Return the linears of one layer that get an adapter.
-
-    Raises:
-        UsageError: A name is none of this model's linears.
-    """
-    if targets == "all-linear":
-        return facts.linears
-    asked = (targets,) if isinstance(targets, str) else tuple(targets)
-    names = {linear.name for linear in facts.linears}
-    unknown = [name for name in asked if name not in names]
-    if unknown:
-        raise UsageError(
-            f"targets: this model has no {', '.join(unknown)}.",
-            hint=f"Its modules are {', '.join(linear.name for linear in facts.linears)}.",
-            code="unknown_target",
-        )
-    return tuple(linear for linear in facts.linears if linear.name in asked)
-
-
-def _moments_bytes(
-    facts: ModelFacts,
-    optimizer: str,
-    method: Method,
-    *,
-    rank: int,
-    targets: str | Sequence[str],
-    dora: bool,
-) -> int:
-    """Formula (3): AdamW's two moments."""
-    trained = trained_parameters(facts, method=method, rank=rank, targets=targets, dora=dora)
-    if optimizer == "adamw":
-        return 8 * trained
-    if method == "full":
-        return int(EIGHT_BIT_MOMENTS * trained)
-    counts = [
-        count
-        for linear in targeted(facts, targets)
-        for count in (rank * linear.inputs, rank * linear.outputs, linear.outputs * dora)
-    ]
-    return facts.layers * sum(
-        2 * count + 8 * -(-count // 256) if count >= _EIGHT_BIT_FROM else 8 * count
-        for count in counts
-    )
-
-
-def _nf4_bytes(linear: LinearShape) -> int:
-    """Formula (1)."""
-    count = linear.inputs * linear.outputs
-    return -(-count // 2) + -(-count // 64) + 4 * -(-count // 16_384) + _NF4_TABLES
-
-
 def _kept_by_adapters(
     facts: ModelFacts,
     chosen: Sequence[LinearShape],
@@ -294,16 +211,18 @@ def _kept_by_adapters(
     dora: bool,
     casts: bool,
     device: Device,
+    fused: bool,
 ) -> int:
     """Return the bytes that one token leaves in one layer more for adapters on these linears.
 
     Frozen linears need no input for the backward pass: where no linear of a group has an adapter,
-    what `kept_per_token` counts for the group is gone.
+    what `kept_per_token` counts for the group is gone. Fused nodes keep no product of rank `rank`,
+    and the input of no `down_proj`.
     """
     inputs = sum(linear.inputs for linear in chosen)
-    kept = 2 * rank * len(chosen)
+    kept = 0 if fused else 2 * rank * len(chosen)
     names = {each.name for each in chosen}
-    for group in _SHARING:
+    for group in _SHARING[:2] if fused else _SHARING:
         if dropout > 0 or casts or not names & group:
             kept -= 2 * max(
                 (each.inputs for each in facts.linears if each.name in group), default=0

@@ -95,6 +95,7 @@ class Step:
             0 where it takes whole rows.
         chunk: Tokens that the loss works on at a time.
         wide: Bytes of an activation by those of 16 bit.
+        fused: Whether adapters train by the fused nodes.
     """
 
     facts: ModelFacts
@@ -109,6 +110,7 @@ class Step:
     record: int
     chunk: int
     wide: float = 1.0
+    fused: bool = False
 
     @property
     def tokens(self) -> int:
@@ -124,13 +126,16 @@ class Step:
         tables = (8 if facts.family == "gemma3_text" else 4) * facts.head_dim + 36
         masks = self._masks()
         stays = every + self._bytes(tables)
-        yield Moment(stays + self._bytes(10 * hidden), self._logits(), masks)
-        yield Moment(stays + self._bytes(24 * hidden), 0, masks)
+        loss, start = (8, 16) if self.fused else (10, 24)
+        yield Moment(stays + self._bytes(loss * hidden), self._logits(), masks)
+        yield Moment(stays + self._bytes(start * hidden), 0, masks)
         for layer in {0, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= layer < facts.layers:
                 yield from self._backward(layer, tables, masks)
         at_work, matrix = 6 * hidden, self._matrix("down_proj")
-        if self.recomputed < facts.layers:
+        if self.fused:
+            product, tail = 0, (2 if self.recomputed < facts.layers else 6) * facts.mlp
+        elif self.recomputed < facts.layers:
             product, tail = 0, 0
         else:
             product, tail = 8 * facts.mlp, 4 * facts.mlp
@@ -142,30 +147,41 @@ class Step:
     def _backward(self, layer: int, tables: int, masks: int) -> Iterator[Moment]:
         """Yield what the backward pass of one layer needs at most: (3) and (4)."""
         facts = self.facts
-        hidden, mlp = facts.hidden, facts.mlp
+        hidden = facts.hidden
         below = self._bytes(tables) + self.kept_below(layer)
         if layer < self.recomputed:
-            below += self._bytes(2 * hidden)
+            # The layer's input, which a fused norm keeps as well if it wants a gradient.
+            below += 0 if self.fused and layer else self._bytes(2 * hidden)
         else:
             masks = masks if self.recomputed else 0
         gradients = 4 * self.trained * (facts.layers - 1 - layer) // facts.layers
         own = self.kept_by_layer(layer)
-        down = self._matrix("down_proj")
-        for width, unpacked in ((2 * hidden + 4 * mlp, 0), (2 * hidden + 2 * mlp, down)):
+        for width, unpacked in self._widths(layer):
             yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
-        if facts.family in _SANDWICH:
-            yield Moment(below + own + self._bytes(22 * hidden), 0, masks, gradients)
-        if facts.family == _FUSED:
-            width, unpacked = 4 * hidden - 4 * mlp, self._matrix("gate_up_proj")
-            yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
-            if layer < self.recomputed:
-                width = 4 * hidden + 4 * mlp
-                yield Moment(below + own + self._bytes(width), 0, masks, gradients)
         if facts.family == _EAGER:
             scores = 14 * facts.heads * self.context
             queries = 6 * facts.heads * facts.head_dim
             width = scores + queries + 8 * hidden
             yield Moment(below + self._bytes(width), 0, masks, gradients)
+
+    def _widths(self, layer: int) -> Iterator[tuple[int, int]]:
+        """Yield what a token and an unpacked matrix take in a layer's backward pass: (3)."""
+        facts, hidden, mlp = self.facts, self.facts.hidden, self.facts.mlp
+        down = self._matrix("down_proj")
+        if self.fused:
+            entry = "gate_up_proj" if facts.family == _FUSED else "gate_proj"
+            yield 2 * hidden + 4 * mlp, down
+            yield 4 * hidden + 4 * mlp, self._matrix(entry)
+            yield 16 * hidden, 0
+            return
+        yield 2 * hidden + 4 * mlp, 0
+        yield 2 * hidden + 2 * mlp, down
+        if facts.family in _SANDWICH:
+            yield 22 * hidden, 0
+        if facts.family == _FUSED:
+            yield 4 * hidden - 4 * mlp, self._matrix("gate_up_proj")
+            if layer < self.recomputed:
+                yield 4 * hidden + 4 * mlp, 0
 
     def kept_by_all(self) -> int:
         """Bytes that all layers keep until the backward pass."""
@@ -182,10 +198,12 @@ class Step:
 
     def kept_by_layer(self, layer: int) -> int:
         """Bytes that one layer keeps when it is not recomputed, or has just been."""
-        per_token = kept_per_token(self.facts, self.context, self.masked, self.record)
+        per_token = kept_per_token(
+            self.facts, self.context, self.masked, self.record, fused=self.fused
+        )
         per_token += self.adapters_kept
         if layer == 0:
-            per_token -= 4 * self.facts.hidden
+            per_token -= (2 if self.fused else 4) * self.facts.hidden
         kept = self._bytes(per_token) + self.copies * self.trained // self.facts.layers
         if self.record > EXPLICIT_TOKENS:
             kept += int(self.wide * 2 * self.record**2)
@@ -212,15 +230,18 @@ class Step:
         return int(self.wide * per_token * self.tokens)
 
 
-def kept_per_token(facts: ModelFacts, context: int, masked: bool, record: int = 0) -> int:
+def kept_per_token(
+    facts: ModelFacts, context: int, masked: bool, record: int = 0, *, fused: bool = False
+) -> int:
     """Return the bytes that one token leaves in one layer, adapters left out, in 16 bit."""
     queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
-    sandwich = facts.family in _SANDWICH
-    kept = (20 if sandwich else 12) * facts.hidden + (16 if sandwich else 8) + 8 * facts.mlp
+    norms = 4 if facts.family in _SANDWICH else 2
+    normed, inner = (2, 4) if fused else (4, 8)
+    kept = norms * (normed * facts.hidden + 4) + 4 * facts.hidden + inner * facts.mlp
     repeated = record > 0 or (masked and facts.kv_heads > 1)
     kept += 4 * queries + (4 * queries if repeated else 4 * keys)
     if facts.qk_norm:
-        kept += 4 * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
+        kept += normed * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
     if facts.family == _EAGER:
         return kept + 8 * facts.heads * context
     if record > EXPLICIT_TOKENS:

@@ -29,8 +29,9 @@ from dataclasses import astuple, dataclass
 from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget
 from workbench.planning.candidates import Candidate, DatasetLength
-from workbench.planning.memory import Method, targeted, trained_parameters
-from workbench.planning.rates import Effort, Rates
+from workbench.planning.memory import Method
+from workbench.planning.rates import THREADS_PAY, Effort, Rates
+from workbench.planning.resident import targeted, trained_parameters
 from workbench.recipe import Recipe
 
 # Of what unpacking costs: reading 16-bit weights; casting 32-bit ones and adding to 32-bit
@@ -123,9 +124,13 @@ def pace_of(
 
 
 def micro_batch_seconds(facts: ModelFacts, rates: Rates, shape: Shape) -> float:
-    """Return how long one micro-batch takes, forward and backward."""
+    """Return how long one micro-batch takes, forward and backward, on as many threads as pay."""
     asked, taken = astuple(effort_of(facts, shape)), astuple(rates.each)
-    return float(sum(amount * seconds for amount, seconds in zip(asked, taken, strict=True)))
+    shared = float(sum(amount * seconds for amount, seconds in zip(asked, taken, strict=True)))
+    if rates.single is None:
+        return shared
+    alone = micro_batch_seconds(facts, rates.single, shape)
+    return shared if shared < THREADS_PAY * alone else alone
 
 
 def seconds_per_token(

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import combinations
 
+# All threads are taken only where they take less than this share of one thread's time. In a run,
+# whose shapes change, they wait for each other more than when they are timed, and whatever else is
+# at work delays them all: on two cores a starter's run took as long with two threads, timed at
+# 0.82, as with one, and 40 % longer beside another program.
+THREADS_PAY = 0.75
+
 # One core of a server processor, measured: seconds for each part of `Effort`.
 _CORE_CALL, _CORE_WEIGHT, _CORE_BYTE, _CORE_PAIR = 5.4e-3, 5e-10, 6e-10, 6e-9
 _CORE_TENSOR, _CORE_PARAMETER = 1.8e-4, 2e-8
@@ -44,7 +50,7 @@ class Rates:
             parameter.
         moment: When it was measured on the machine, in Unix seconds; 0: it is guessed.
         threads: Processor threads that it holds for; 0: it makes no difference.
-        alone: How much longer one thread takes.
+        single: The same on one thread; None: it makes no difference.
     """
 
     each: Effort
@@ -52,7 +58,7 @@ class Rates:
     parameter: float
     moment: int = 0
     threads: int = 0
-    alone: float = 1.0
+    single: Rates | None = None
 
     def slower(self, factor: float) -> Rates:
         """Return the rates of a device on which everything takes `factor` times as long."""
@@ -62,12 +68,15 @@ class Rates:
         )
 
     def with_threads(self, threads: int) -> Rates:
-        """Return the rates with another number of threads, by Amdahl's law."""
-        if not self.threads or threads == self.threads or self.threads == 1:
+        """Return the rates with another number of threads, by Amdahl's law for each part."""
+        if self.single is None or threads >= self.threads:
             return self
-        # alone = serial + parallel, 1 = serial + parallel / threads
-        parallel = max(0.0, (self.alone - 1) / (1 - 1 / self.threads))
-        return self.slower(self.alone - parallel + parallel / threads)
+        # alone = serial + parallel, all = serial + parallel / most
+        most, each = self.threads, []
+        for alone, shared in zip(astuple(self.single.each), astuple(self.each), strict=True):
+            parallel = max(0.0, (alone - shared) / (1 - 1 / most))
+            each.append(alone - parallel + parallel / threads)
+        return replace(self, each=Effort(*each), threads=threads, single=None)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from workbench.planning.memory import weight_bytes
+from workbench.planning.resident import weight_bytes
 from workbench.tui.modals.explainers.sheet import MUTED, About, Sheet
 from workbench.wording import size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from workbench.models.facts import LinearShape
-from workbench.planning.memory import targeted, trained_parameters
+from workbench.planning.resident import targeted, trained_parameters
 from workbench.tui.modals.explainers.sheet import MUTED, About, Sheet
 
 _HEIGHT, _WIDE = 5, 22
