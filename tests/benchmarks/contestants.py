@@ -41,6 +41,7 @@ def main() -> None:
     """Train as one JSON argument says, and print one JSON line."""
     asked = json.loads(sys.argv[1])
     mix = MIXES[asked["mix"]]
+    each = records_per_step(asked["model"], asked["mix"])
     told = Told(
         contestant=asked["contestant"],
         model=asked["model"],
@@ -49,9 +50,7 @@ def main() -> None:
         steps=asked["steps"],
         threads=asked["threads"],
         rate=MODELS[asked["model"]].rate,
-        records=make_records(
-            mix, asked["steps"] * records_per_step(asked["model"], asked["mix"]), SEED
-        ),
+        records=make_records(mix, asked["steps"] * each, SEED),
     )
     _settle(told.contestant)
     import torch
