@@ -45,7 +45,7 @@ class Model:
 
 MODELS = {
     "starter": Model(4096, 256, 768, 8, 4, 2, 1e-3),
-    "llama-110m": Model(32_000, 768, 2048, 12, 12, 12, 1e-3, share=2),
+    "llama-110m": Model(32_000, 768, 2048, 12, 12, 12, 1e-3, share=4),
 }
 
 
@@ -78,7 +78,7 @@ MIXES = {
 
 def records_per_step(model: str, mix: str) -> int:
     """Return the records of an optimizer step."""
-    return MIXES[mix].records_per_step // MODELS[model].share
+    return max(MIXES[mix].padded, MIXES[mix].records_per_step // MODELS[model].share)
 
 
 def make_records(mix: Mix, count: int, seed: int) -> list[Record]:
