@@ -25,7 +25,7 @@ def test_every_number_of_the_choice_and_every_alternative_is_explained() -> None
     assert size(plan.chosen.predicted.weights) in memory
     assert "Rank 16 trains 41,943,040 numbers, 0.52%" in rank
     assert f"A row holds {plan.chosen.context} tokens" in context
-    assert f"{plan.chosen.micro_batch} row at a time" in rows
+    assert f"{plan.chosen.micro_batch} rows at a time" in rows
     assert "again" in again
     full = next(each for each in told if each.startswith("Full fine-tuning"))
     needs = next(each for each in plan.candidates if each.method == "full").predicted.total

@@ -73,9 +73,9 @@ def llama(**turned: Any) -> Prediction:
     ("micro_batch", "recomputed", "masked", "traced_mib"),
     [
         (1, 32, True, 7_251),
-        (4, 32, True, 10_133),
-        (1, 0, False, 18_325),
-        (4, 0, False, 53_049),
+        (4, 32, True, 9_611),
+        (1, 0, False, 13_640),
+        (4, 0, False, 34_548),
     ],
 )
 def test_traced_peaks_of_llama_8b(

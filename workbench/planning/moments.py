@@ -43,6 +43,13 @@ The moments:
    recomputed layer at work holds up to 8i + 6h, or 4i + 6h and the unpacked matrix.
 6. The update: all gradients, 4P.
 
+Plain adapters train by fused nodes (`workbench.engine.fused`, `norms`), which keep less. Norms keep
+their input in 16 bit, 2h, which a recomputed layer has to keep anyway; those of queries and keys
+2(q + kv); the MLP gate and up alone, 4i; adapters nothing, and no copies. At the moments: (1) `8h`;
+(2) `16h`; (3) activation and product, then the activation and the product's gradient beside the
+unpacked matrix, +2h + 4i; then both gradients and the input's, +4h + 4i, beside the next matrix; or
+a norm's backward pass, +16h; (5) 6i + 6h, or 2i + 6h where gate and up stay, and the matrix.
+
 In (3) and (4) the gradients of the layers above are there, 4P/L each; the fullest of these is at
 one end of the recomputed or of the other layers, because everything changes by the same amount from
 a layer to the next. Masks in one byte a pair stay from the first recomputed layer's forward pass to
