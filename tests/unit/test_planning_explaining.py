@@ -31,7 +31,7 @@ def test_every_number_of_the_choice_and_every_alternative_is_explained() -> None
     needs = next(each for each in plan.candidates if each.method == "full").predicted.total
     assert f"does not fit: it needs {size(needs)}, {size(needs - plan.budget.usable_bytes)}" in full
     wider = next(each for each in told if each.startswith("QLoRA at rank 64"))
-    assert "GiB more" in wider
+    assert "the same memory" in wider
     assert "can learn more" in wider
     plain = next(each for each in told if each.startswith("Plain LoRA at rank 16"))
     assert "spares the rounding to 4 bit" in plain

@@ -227,7 +227,7 @@ def test_recomputing_all_layers_needs_fewer_activations(
     facts: ModelFacts, run: dict[str, Any]
 ) -> None:
     """Where there are enough tokens that the loss or a layer is the fullest moment at all."""
-    run = {**run, "context": run["context"] + 512}
+    run = {**run, "context": run["context"] + 2048}
     kept = predict(facts, **{**run, "recomputed_layers": 0})
     recomputed = predict(facts, **{**run, "recomputed_layers": None})
     assert recomputed.activations < kept.activations
