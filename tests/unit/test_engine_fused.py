@@ -271,10 +271,9 @@ def test_recomputed_and_waiting_elsewhere_it_is_the_same_to_the_bit(
     passes = adapted_model(folders[family], fused=True)
     kept = gradient(passes)
     assert torch.equal(gradient(passes)[1], kept[1])
-    passes.offload = True
-    assert torch.equal(gradient(passes)[1], kept[1])
-    recompute_layers(passes.model, 1)
-    assert torch.equal(gradient(passes)[1], kept[1])
+    for layers, offload in ((1, False), (2, False), (2, True)):
+        recompute_layers(passes.model, layers, offload=offload)
+        assert torch.equal(gradient(passes)[1], kept[1])
 
 
 def nodes(passes: Passes) -> set[str]:

@@ -18,14 +18,22 @@ GIB = 1 << 30
 def test_needs_are_the_least_that_the_memory_model_says() -> None:
     for need in needs(LLAMA_8B, Recipe(), DatasetLength(100, 50_000, 1500)):
         least = predict(
-            LLAMA_8B, method=need.method, rank=16, context=need.context, micro_batch=1
+            LLAMA_8B,
+            method=need.method,
+            rank=16,
+            context=need.context,
+            micro_batch=1,
+            offload=True,
         ).total
         assert need.context == 2048
         assert need.bytes == least
         assert need.card == smallest(least)
 
 
-@pytest.mark.parametrize("settings", [{}, {"rank": 64}, {"micro_batch": 4}, {"method": "qlora"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"rank": 64}, {"micro_batch": 4}, {"method": "qlora"}, {"offload": False}],
+)
 def test_the_planner_agrees_about_the_smallest_card(settings: dict[str, object]) -> None:
     recipe = parse({"context": 1024, **settings})
     for need in needs(LLAMA_8B, recipe):

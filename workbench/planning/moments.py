@@ -55,6 +55,11 @@ one end of the recomputed or of the other layers, because everything changes by 
 a layer to the next. Masks in one byte a pair stay from the first recomputed layer's forward pass to
 its backward pass; Gemma has two kinds (Gemma 2: two bytes a pair). The first layer's first norm
 keeps nothing: its input wants no gradient.
+
+With offload (`workbench.engine.waiting`) two inputs of recomputed layers, 2h each, are on the
+device instead of all; at the end of the forward pass the embeddings as well, which transformers
+holds. In the backward pass it is the input of the layer below only: that of the layer at work goes
+as soon as it was used.
 """
 
 from __future__ import annotations
@@ -72,6 +77,8 @@ _EAGER = "gemma2"
 # Every layer attends to all that came before, so that no mask is kept for long records.
 _WHOLE = ("llama", "qwen2", "qwen3")
 _FUSED = "phi3"
+# Inputs that offload leaves on the device: `ON_DEVICE` in `workbench.engine.waiting`.
+ON_DEVICE = 2
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ class Step:
         chunk: Tokens that the loss works on at a time.
         wide: Bytes of an activation by those of 16 bit.
         fused: Whether adapters train by the fused nodes.
+        offload: Whether the inputs of recomputed layers wait in main memory.
     """
 
     facts: ModelFacts
@@ -120,6 +128,7 @@ class Step:
     chunk: int
     wide: float = 1.0
     fused: bool = False
+    offload: bool = False
 
     @property
     def tokens(self) -> int:
@@ -138,7 +147,7 @@ class Step:
         loss, start = (8, 16) if self.fused else (10, 24)
         yield Moment(stays + self._bytes(loss * hidden), self._logits(), masks)
         yield Moment(stays + self._bytes(start * hidden), 0, masks)
-        for layer in {0, self.recomputed - 1, self.recomputed, facts.layers - 1}:
+        for layer in {0, 1, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= layer < facts.layers:
                 yield from self._backward(layer, tables, masks)
         at_work, matrix = 6 * hidden, self._matrix("down_proj")
@@ -149,6 +158,8 @@ class Step:
         else:
             product, tail = 8 * facts.mlp, 4 * facts.mlp
         casts = self.copies * self.trained * self.recomputed // facts.layers
+        if self.offload and self.recomputed > ON_DEVICE:
+            at_work += 2 * hidden
         for width, unpacked in ((product, 0), (tail, matrix)):
             yield Moment(stays + self._bytes(at_work + width) + casts, 0, masks + unpacked)
         yield Moment(self._bytes(tables), 0, 0, 4 * self.trained)
@@ -160,7 +171,8 @@ class Step:
         below = self._bytes(tables) + self.kept_below(layer)
         if layer < self.recomputed:
             # The layer's input, which a fused norm keeps as well if it wants a gradient.
-            below += 0 if self.fused and layer else self._bytes(2 * hidden)
+            known = self.offload or (self.fused and layer > 0)
+            below += 0 if known else self._bytes(2 * hidden)
         else:
             masks = masks if self.recomputed else 0
         gradients = 4 * self.trained * (facts.layers - 1 - layer) // facts.layers
@@ -199,7 +211,10 @@ class Step:
     def kept_below(self, layer: int) -> int:
         """Bytes that the layers before number `layer` keep."""
         recomputed = min(layer, self.recomputed)
-        kept = self._bytes(2 * self.facts.hidden) * recomputed
+        inputs = recomputed
+        if self.offload:
+            inputs = min(inputs, ON_DEVICE if layer >= self.recomputed else 1)
+        kept = self._bytes(2 * self.facts.hidden) * inputs
         if layer > recomputed:
             kept += self.kept_by_layer(recomputed)
             kept += self.kept_by_layer(1) * (layer - recomputed - 1)

@@ -49,6 +49,7 @@ class About:
             dora=self.recipe.dora,
             device=self.budget.device,
             compute_bytes=self.budget.compute_bytes,
+            offload=self.candidate.offload,
         )
 
     def with_rank(self, rank: int) -> About:
