@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import errno
 import json
 import os
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.commands import Shell
+from tests.fixtures.fitting import LLAMA_8B
 from tests.fixtures.runs import make_run
+from tests.fixtures.tiny_models import write_model
 from workbench.cli import demo
 from workbench.cli.console import Console
 from workbench.cli.main import Command, _parser, run
@@ -124,6 +127,26 @@ def test_what_the_system_refuses_has_its_own_exit_code(
     out = capsys.readouterr().out
     assert json.loads(out)["error"]["code"] == (expected[1] or "internal")
     assert "Jane" not in out
+
+
+def test_the_shelf_says_what_a_model_needs_that_does_not_fit(shell: Shell, tmp_path: Path) -> None:
+    shell.json("model", "add", write_model(tmp_path / "source"), "--name", "small")
+    (small,) = shell.json("model", "list")["models"]
+    assert small["qlora"]["fits"]
+    assert small["qlora"]["card_bytes"] is None
+    assert small["qlora"]["needs_bytes"] <= small["qlora"]["of_bytes"]
+    # The shelf is made to believe that it is one of 219 billion parameters.
+    vault = Vault.unlock(shell.home, shell.passphrase_file.read_text())
+    entry = vault.catalogue.get("model", "small")
+    giant = dataclasses.replace(LLAMA_8B, layers=1000)
+    vault.catalogue.put(
+        "model", entry.object_id, entry.name, {**entry.record, "facts": giant.to_json()}
+    )
+    (large,) = shell.json("model", "list")["models"]
+    assert not large["qlora"]["fits"]
+    assert large["qlora"]["card_bytes"] is None
+    _, out, _ = shell.run("model", "list")
+    assert "With rows of 2,048 tokens, no card of 141 GB or less holds it." in out
 
 
 def test_a_name_that_is_almost_right_is_met_with_the_right_one(shell: Shell) -> None:

@@ -119,7 +119,7 @@ class Search:
             dora=self.recipe.dora,
             device=self.budget.device,
             compute_bytes=self.budget.compute_bytes,
-            record=self.dataset and self.dataset.usual_record(context),
+            record=self.dataset.usual_record(context) if self.dataset else None,
         )
         accumulate = self.recipe.accumulate
         if not isinstance(accumulate, int):

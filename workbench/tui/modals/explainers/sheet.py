@@ -53,7 +53,7 @@ class About:
             targets=self.recipe.targets,
             dropout=self.recipe.dropout,
             dora=self.recipe.dora,
-            record=self.dataset and self.dataset.usual_record(context),
+            record=self.dataset.usual_record(context) if self.dataset else None,
             device=self.budget.device,
             compute_bytes=self.budget.compute_bytes,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from workbench.planning.candidates import Candidate
-from workbench.planning.cards import CARDS, Need, needs
+from workbench.planning.cards import CARDS, Need, card_name, needs
 from workbench.tui.screens.wizard.outlook import Outlook
 from workbench.tui.widgets.legend import Entry
 from workbench.tui.widgets.memory_bars import PARTS, Bar
@@ -58,11 +58,6 @@ def line(outlook: Outlook) -> str:
     accelerator = outlook.ground.hardware.accelerator
     place = "main memory" if accelerator is None else "the GPU"
     return f"this machine: {usable} of {place} usable"
-
-
-def card_name(card: int) -> str:
-    """Return a card's size as it is sold."""
-    return f"{card >> 30} GB"
 
 
 def entries(outlook: Outlook) -> tuple[Entry, ...]:
