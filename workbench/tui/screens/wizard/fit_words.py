@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+from workbench.planning.advice import Advice
+from workbench.planning.after_training import unmanageable
 from workbench.planning.candidates import Candidate
 from workbench.planning.cards import CARDS, Need, card_name, needs
 from workbench.tui.screens.wizard.outlook import Outlook
@@ -142,7 +144,11 @@ def advice(outlook: Outlook) -> list[str]:
         said.append(
             f"You look at a card of {card_name(outlook.card)}; training happens on this machine."
         )
-    return [each for each in (*said, *outlook.plan.advice) if each]
+    after: tuple[Advice, ...] = ()
+    if outlook.fits and not outlook.card:
+        after = unmanageable(outlook.ground.facts, outlook.candidate, outlook.plan.budget)
+    told = (*said, *(each.text for each in after), *outlook.plan.advice)
+    return [each for each in told if each]
 
 
 def needed(outlook: Outlook) -> tuple[Need, ...]:
