@@ -265,8 +265,11 @@ class Recipe:
         within=(0, 1024),
         unit="layers",
     )
-    offload: bool = _told(
-        "switch", False, "Keep inner values in main memory; not in this version.", words=(False,)
+    offload: bool | str = _told(
+        "switch",
+        "auto",
+        "Let what recomputed layers keep, their inputs, wait in main memory instead of on the GPU.",
+        words=("auto", True, False),
     )
     memory_limit: int = _told(
         "size", 0, "Most memory that the run may plan with.", within=(0, 1 << 50), unit="bytes"
@@ -442,9 +445,9 @@ def _unknown(key: str) -> str:
 
 def _checked(field: Field, value: Any) -> Any:
     """Return `value` as the recipe holds it; raises ValueError when it is not accepted."""
-    if field.kind == "switch":
-        return _one_of(value, field.words or (False, True))
-    if any(value is word or (isinstance(word, str) and value == word) for word in field.words):
+    words = field.words or ((False, True) if field.kind == "switch" else ())
+    # Identity for the truth values, because 0 == False and 1 == True.
+    if any(value is word or (isinstance(word, str) and value == word) for word in words):
         return value
     if field.kind == "names":
         return _names(value)
@@ -454,19 +457,12 @@ def _checked(field: Field, value: Any) -> Any:
         except UsageError as error:
             raise ValueError from error
     whole = field.kind in ("integer", "size")
-    if field.kind == "choice" or type(value) not in ((int,) if whole else (int, float)):
+    if field.kind in ("choice", "switch") or type(value) not in ((int,) if whole else (int, float)):
         raise ValueError
     least, most = field.within
     if not least <= value <= most:  # also refuses nan
         raise ValueError
     return value if whole else float(value)
-
-
-def _one_of(value: Any, words: tuple[str | bool, ...]) -> Any:
-    # Identity, because 0 == False and 1 == True.
-    if not any(value is word for word in words):
-        raise ValueError
-    return value
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -502,6 +498,10 @@ def _contradictions(recipe: Recipe) -> list[Mistake]:
                 found.append(Mistake(key, "it concerns adapters; method full trains none."))
         if recipe.targets != "all-linear":
             found.append(Mistake("targets", "they concern adapters; method full trains none."))
+    if recipe.offload is True and recipe.recompute in ("none", 0):
+        found.append(
+            Mistake("offload", "it concerns what recomputed layers keep; recompute says none.")
+        )
     if recipe.early_stop and recipe.evaluate_every == 0:
         found.append(Mistake("early_stop", "it needs evaluations; evaluate_every is 0."))
     return found

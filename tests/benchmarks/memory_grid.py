@@ -14,7 +14,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class Point:
     recomputed: int
     optimizer: str
     packed: bool
+    offload: bool = False
 
     @property
     def family(self) -> str:
@@ -95,7 +96,10 @@ class Point:
 
     @property
     def key(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        told = asdict(self)
+        if not self.offload:  # as lines from before there was a choice have it
+            del told["offload"]
+        return json.dumps(told, sort_keys=True)
 
     def predicted(self) -> Prediction:
         """Return the formulas' answer."""
@@ -108,6 +112,7 @@ class Point:
             recomputed_layers=self.recomputed,
             optimizer=self.optimizer,
             masked=self.packed,
+            offload=self.offload,
         )
 
     def traced(self, steps: int = 1) -> dict[str, Any]:
@@ -123,6 +128,7 @@ class Point:
                 "micro_batch": self.micro_batch,
                 "recompute": self.recomputed,
                 "optimizer": self.optimizer,
+                "offload": self.offload,
             }
         )
         return trace(MODELS[self.model], recipe, packed=self.packed, steps=steps).to_json()
@@ -153,7 +159,16 @@ def points(variants: int = VARIANTS) -> list[Point]:
                     packed=draw.random() < 0.7 or name.startswith("gemma"),
                 )
             )
-    return list(dict.fromkeys(found))
+    return [*dict.fromkeys(found), *_offloaded(found)]
+
+
+def _offloaded(found: list[Point]) -> Iterator[Point]:
+    """Yield a point with offload for each model: a long context, every layer recomputed."""
+    for name in MODELS:
+        own = [point for point in found if point.model == name]
+        longest = max(own, key=lambda point: point.context * point.micro_batch)
+        layers = int(MODELS[name]["num_hidden_layers"])
+        yield replace(longest, recomputed=layers, offload=True)
 
 
 def sample(count: int) -> list[Point]:

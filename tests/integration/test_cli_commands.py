@@ -6,6 +6,8 @@ import argparse
 import errno
 import json
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from tests.fixtures.commands import Shell
 from tests.fixtures.runs import make_run
 from tests.fixtures.tiny_models import LLAMA_CONFIG, write_model
+from workbench.__main__ import main
 from workbench.cli import demo
 from workbench.cli.console import Console
 from workbench.cli.main import Command, _parser, run
@@ -236,3 +239,54 @@ def test_an_interrupted_command_still_prints_its_one_document(
 def test_what_is_no_name_names_no_adapter(shell: Shell, name: str) -> None:
     words = ("train", "--model", "absent", "--dataset", "absent", f"--name={name}")
     assert shell.json(*words, expect=2)["error"]["code"] == "bad_name"
+
+
+def test_an_error_that_nobody_reads_ends_quietly(shell: Shell) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        for words in (["--json", "nonsense"], ["--version"]):
+            done = subprocess.run(
+                shell.command(words), stdout=writing, stderr=subprocess.PIPE, timeout=60
+            )
+            assert (done.returncode, done.stderr) == (1, b"")
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(("closed", "prints"), [("<&-", True), (">&-", False)])
+def test_a_caller_may_have_closed_its_streams(shell: Shell, closed: str, prints: bool) -> None:
+    line = f'exec "$@" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *shell.command(["--json", "run", "list"])],
+        env=shell.variables(),
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (b'"runs"' in done.stdout) == prints
+
+
+def test_ctrl_c_that_a_library_turns_into_its_own_error_is_still_ctrl_c(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def loads_a_library(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("half loaded") from None
+
+    command = Command(argparse.Namespace(handler=loads_a_library), Console(as_json=True))
+    assert run(command) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "interrupted"
+
+
+def test_ctrl_c_while_the_parsers_load_leaves_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> Command:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.cli.main.parse", interrupted)
+    assert main(["--json", "run", "list"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "interrupted"

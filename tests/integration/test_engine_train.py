@@ -13,6 +13,7 @@ import torch
 
 from tests.fixtures.tiny_runs import DATASET, TinyRun, Workplace, adapter_digest, make_workplace
 from workbench.adapters.storage import open_adapter, read_manifest
+from workbench.engine import waiting
 from workbench.engine.checkpoints import Checkpoints
 from workbench.engine.forward import Passes
 from workbench.engine.jobs import train
@@ -83,6 +84,33 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
     assert again.train_here() == other.train_here() == "finished"
     assert adapter_digest(again) == adapter_digest(plain_run)
     assert adapter_digest(other) != adapter_digest(plain_run)
+
+
+def test_a_run_planned_with_offload_begins_and_resumes_with_it(
+    place: Workplace, plain_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor the copies gain nothing and the planner refuses them; the path is one."""
+    run = place.new_run(40, recompute="all", offload=True)
+    left, asked = 0, False
+    real = waiting.in_main_memory
+
+    def counting(like: torch.Tensor, *, pinned: bool) -> torch.Tensor:
+        nonlocal left, asked
+        left += 1
+        if not asked and any(e["type"] == "step" and e["step"] == 3 for e in run.events()):
+            asked = True
+            run.ask("pause")
+        return real(like, pinned=pinned)
+
+    monkeypatch.setattr(waiting, "in_main_memory", counting)
+    assert run.train_here() == "paused"
+    assert run.last("measured")["offload"] is True
+    before, left = left, 0
+    assert before > 0
+    run.ask("resume")
+    assert run.train_here() == "finished"
+    assert left > 0
+    assert adapter_digest(run) == adapter_digest(plain_run)
 
 
 @pytest.mark.parametrize("when", ["step", "evaluation"])

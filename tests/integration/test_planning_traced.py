@@ -47,6 +47,7 @@ def both(config: dict[str, Any], device: Any = "cuda", **told: Any) -> tuple[Pre
         dora=recipe.dora,
         targets=recipe.targets,
         device=device,
+        offload=recipe.offload is True,
     )
     return predicted, traced
 
@@ -75,6 +76,23 @@ def agree(predicted: Prediction, traced: Any, moving: float = MOST_OF_MOVING) ->
 )
 def test_a_card_needs_what_is_predicted(name: str, told: dict[str, Any]) -> None:
     agree(*both(shallow(name), **told))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("llama-8b", {"recompute": 5, "context": 4096}),
+        ("llama-70b", {"recompute": 5, "micro_batch": 4, "context": 2048}),
+        ("gemma3-1b", {"recompute": 5, "rank": 256, "micro_batch": 1}),
+        ("phi3-14b", {"recompute": 4, "rank": 64, "context": 4096}),
+    ],
+)
+def test_offload_leaves_on_the_card_what_is_predicted(name: str, told: dict[str, Any]) -> None:
+    config = {**memory_grid.MODELS[name], "num_hidden_layers": 5}
+    predicted, traced = both(config, offload=True, **told)
+    agree(predicted, traced)
+    tokens = told.get("context", 1024) * told.get("micro_batch", 2)
+    assert traced.elsewhere == told["recompute"] * tokens * 2 * config["hidden_size"]
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,22 @@ def test_the_list_follows_and_steers_runs_of_other_front_doors(vault: Vault) -> 
     drive(session(vault), steps)
 
 
+def test_a_home_that_is_taken_away_is_not_a_home_without_runs(vault: Vault) -> None:
+    make_story(vault, [*story(3), FINISHED], adapter="kept")
+    away = vault.home.with_name("away")
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        app.go("runs")
+        await until(pilot, lambda: "kept" in words(app))
+        vault.home.rename(away)
+        await until(pilot, lambda: "The vault is gone" in words(app))
+        assert "No runs yet" not in words(app)
+        away.rename(vault.home)
+        await until(pilot, lambda: "kept" in words(app))
+
+    drive(session(vault), steps)
+
+
 def test_removing_asks_for_the_name(vault: Vault) -> None:
     runs = every_kind(vault)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from workbench.engine import lora
 from workbench.engine.attention import attend_by_record, group_records, honours_records
 from workbench.engine.batches import Example, make_batch, pack
 from workbench.engine.forward import Passes, recompute_layers
+from workbench.engine.loading import decoder_layers
 from workbench.engine.loss import summed_loss
 from workbench.engine.scoring import score
 from workbench.recipe import Recipe
@@ -91,17 +93,19 @@ def _examples(count: int, vocab: int, longest: int = 24) -> list[Example]:
     return made
 
 
-def _passes(family: str, *, by_record: bool = True) -> tuple[Passes, list[torch.nn.Parameter]]:
+def _passes(
+    family: str, *, by_record: bool = True, layers: int = 2, dropout: float = 0.0
+) -> tuple[Passes, list[torch.nn.Parameter]]:
     """Return a float32 model with a trained-looking adapter, so that only rounding remains."""
     import transformers
 
     torch.manual_seed(1)
-    config = tiny.config_of(family, width=64)
+    config = tiny.config_of(family, width=64, layers=layers)
     eager = {"attn_implementation": "eager"} if family == "gemma2" else {}
     model = transformers.AutoModelForCausalLM.from_config(config, **eager)
     if by_record:
         attend_by_record(model)
-    wrapped = lora.attach_adapter(model, Recipe(rank=4, alpha=8))
+    wrapped = lora.attach_adapter(model, Recipe(rank=4, alpha=8, dropout=dropout))
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
@@ -186,14 +190,39 @@ def test_recomputed_layers_give_the_same_gradient(count: int) -> None:
     _assert_same(kept, _gradient(passes, trained, [rows]))
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_what_waits_in_main_memory_gives_the_same_gradient(count: int) -> None:
-    passes, trained = _passes("llama")
+@pytest.mark.parametrize("family", ["llama", "gemma3_text"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_what_waits_in_main_memory_gives_the_same_gradient(family: str, dropout: float) -> None:
+    passes, trained = _passes(family, dropout=dropout, layers=6)
     rows = [[example] for example in _examples(3, 512)]
-    kept = _gradient(passes, trained, [rows])
-    recompute_layers(passes.model, count)
-    passes.offload = True
-    _assert_same(kept, _gradient(passes, trained, [rows]))
+    gradients = []
+    for offload in (False, True, True):
+        recompute_layers(passes.model, 5, offload=offload)
+        torch.manual_seed(11)
+        gradients.append(_gradient(passes, trained, [rows[:2], rows[2:]]))
+    (loss, wanted), *others = gradients
+    for found, moved in others:
+        assert found == loss
+        assert all(torch.equal(a, b) for a, b in zip(wanted, moved, strict=True))
+
+
+def test_two_inputs_at_most_are_on_the_device() -> None:
+    passes, trained = _passes("llama", layers=7)
+    recompute_layers(passes.model, 7, offload=True)
+    held: list[weakref.ref[Any]] = []
+    most = 0
+
+    def look(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal most
+        # The input of the layer that begins is no waiting one yet.
+        most = max(most, sum(each() is not None for each in held))
+        held.append(weakref.ref(inputs[0].untyped_storage()))
+
+    for layer in decoder_layers(passes.model)[1:]:
+        layer.register_forward_pre_hook(look)
+    _gradient(passes, trained, [[[example]] for example in _examples(1, 64)])
+    assert most == 2
+    assert not any(each() for each in held)
 
 
 def test_score_is_the_mean_over_tokens_not_over_records() -> None:

@@ -76,7 +76,7 @@ def test_a_crowded_card_is_told_from_one_that_is_too_small() -> None:
     small = dataclasses.replace(card, memory_bytes=4 * GIB, free_bytes=4 * GIB)
     lacking = weigh("llama", LLAMA_8B, dataclasses.replace(WORKSTATION, accelerators=(small,)))
     assert not lacking.crowded
-    assert "needs a card of 12 GB" in lacking.lacking()
+    assert "needs a card of 8 GB" in lacking.lacking()
     wide = dataclasses.replace(lacking, card=None)
     assert "no card of 141 GB or less" in wide.lacking()
     assert weigh("llama", LLAMA_8B, WORKSTATION).lacking() == ""

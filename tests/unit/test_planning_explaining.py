@@ -19,14 +19,17 @@ def test_every_number_of_the_choice_and_every_alternative_is_explained() -> None
     plan = make_plan(LLAMA_8B, 24 * GIB, dataset=NOTES)
     assert plan.chosen is not None
     told = explain(LLAMA_8B, plan, NOTES)
-    assert len(told) == 5 + len(plan.candidates) - 1
-    memory, rank, context, rows, again = told[:5]
+    assert len(told) == 7 + len(plan.candidates) - 1
+    memory, rank, context, rows, again, beside, disk = told[:7]
     assert size(plan.chosen.predicted.total) in memory
     assert size(plan.chosen.predicted.weights) in memory
     assert "Rank 16 trains 41,943,040 numbers, 0.52%" in rank
     assert f"A row holds {plan.chosen.context} tokens" in context
     assert f"{plan.chosen.micro_batch} row at a time" in rows
     assert "again" in again
+    assert plan.chosen.host is not None
+    assert size(plan.chosen.host.total) in beside
+    assert size(plan.chosen.disk_bytes) in disk
     full = next(each for each in told if each.startswith("Full fine-tuning"))
     needs = next(each for each in plan.candidates if each.method == "full").predicted.total
     assert f"does not fit: it needs {size(needs)}, {size(needs - plan.budget.usable_bytes)}" in full

@@ -92,7 +92,8 @@ def test_a_small_card_recomputes_before_it_shortens_the_context() -> None:
 
 
 def test_no_fewer_recomputed_layers_would_fit() -> None:
-    plan = make_plan(LLAMA_8B, 12 * GIB, method="qlora", rank=16, micro_batch=1)
+    kept = Recipe(offload=False)
+    plan = make_plan(LLAMA_8B, 12 * GIB, method="qlora", rank=16, micro_batch=1, recipe=kept)
     found = plan.chosen
     assert found is not None
     assert found.recomputed_layers > 0
@@ -104,6 +105,7 @@ def test_no_fewer_recomputed_layers_would_fit() -> None:
         micro_batch=1,
         context=found.context,
         recomputed_layers=found.recomputed_layers - 1,
+        recipe=kept,
     )
     assert fewer.choice is None
 
@@ -277,6 +279,7 @@ def test_the_document_is_that_of_the_contract() -> None:
         assert set(candidate) == {
             *("method", "rank", "context", "micro_batch", "accumulate", "recomputed_layers"),
             *("optimizer", "predicted", "fits", "seconds", "trained_parameters"),
+            *("offload", "host", "disk_bytes"),
         }
 
 

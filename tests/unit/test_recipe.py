@@ -79,7 +79,7 @@ def test_every_mistake_is_reported_at_once_with_its_key() -> None:
     found = mistakes_of(
         'rank = 0\nlr = 1e-4\nschedule = "step"\npacking = 1\nzebra = 2\n'
         "targets = []\nepochs = nan",
-        ["dropout=2", "offload=true", "seed"],
+        ["dropout=2", "offload=perhaps", "seed"],
     )
     assert set(found) == {
         *("rank", "lr", "schedule", "packing", "zebra", "targets"),
@@ -89,7 +89,7 @@ def test_every_mistake_is_reported_at_once_with_its_key() -> None:
     assert "did you mean" not in found["zebra"]
     assert found["rank"] == "give a whole number from 1 to 1024, not 0."
     assert found["schedule"] == "give cosine or linear or constant, not step."
-    assert found["offload"] == "give false, not true."
+    assert found["offload"] == "give auto or true or false, not perhaps."
     assert found["seed"] == "give it as key=value."
 
 
@@ -114,6 +114,7 @@ def test_settings_are_read_by_the_type_of_their_key() -> None:
             "packing=off",
             "context=2048",
             "recompute=all",
+            "offload=on",
             "memory_limit=24GiB",
             "learning_rate=1e-4",
             "epochs=1",
@@ -124,6 +125,7 @@ def test_settings_are_read_by_the_type_of_their_key() -> None:
     assert recipe.packing is False
     assert recipe.context == 2048
     assert recipe.recompute == "all"
+    assert recipe.offload is True
     assert recipe.memory_limit == 24 << 30
     assert recipe.learning_rate == 1e-4
     assert recipe.epochs == 1.0
@@ -157,6 +159,7 @@ def test_wrong_types_and_values_are_refused(told: dict[str, Any]) -> None:
 def test_what_cannot_go_together_is_refused() -> None:
     found = mistakes_of({"method": "full", "dora": True, "targets": ["q_proj"]})
     assert set(found) == {"dora", "targets"}
+    assert set(mistakes_of({"offload": True, "recompute": "none"})) == {"offload"}
     assert set(mistakes_of({"early_stop": 2, "evaluate_every": 0})) == {"early_stop"}
 
 

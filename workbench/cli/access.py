@@ -21,7 +21,11 @@ _LONGEST_SECRET = 4096
 
 def home_of(options: argparse.Namespace) -> Path:
     """Return the home from --home, WORKBENCH_HOME or the platform's user data folder."""
-    named = getattr(options, "home", None)
+    return home_named(getattr(options, "home", None))
+
+
+def home_named(named: str | None) -> Path:
+    """Return the home that `--home` named, or without it the default one."""
     return Path(named).expanduser().absolute() if named else default_home()
 
 

@@ -7,9 +7,12 @@ Each command group is a module with `add_to(commands)`, which registers parsers 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, NoReturn
 
 from workbench.cli import (
@@ -56,6 +59,7 @@ _GROUPS = (
     guide,
 )
 _INTERRUPTED = 130
+_UNREAD = 1
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,14 +94,35 @@ def parse(argv: Sequence[str]) -> Command:
     """Parse `argv`; --help and --version print and exit from here."""
     console = Console(as_json="--json" in argv)
     try:
-        options = _parser().parse_args(argv)
+        try:
+            options = _parser().parse_args(argv)
+        except SystemExit:  # --help and --version have printed
+            sys.stdout.flush()
+            raise
     except UsageError as error:
         return Command(argparse.Namespace(), console, error)
+    except BrokenPipeError:
+        _forget_output()
+        raise SystemExit(_UNREAD) from None
     return Command(options, console)
 
 
 def run(command: Command) -> int:
     """Run a parsed command; return the exit code of its error class, 0 when it is done."""
+    try:
+        with _Interrupts() as interrupts:
+            return _run(command, interrupts)
+    except BrokenPipeError:
+        _forget_output()
+        return _UNREAD
+    except OSError as error:  # not even what went wrong could be printed
+        _forget_output()
+        refusal = told_by_system(error) or _own_fault(error)
+        Console(as_json=False).error(refusal)
+        return refusal.exit_code
+
+
+def _run(command: Command, interrupts: _Interrupts) -> int:
     console = command.console
     try:
         if command.failed is not None:
@@ -108,19 +133,50 @@ def run(command: Command) -> int:
         console.error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        console.error(WorkbenchError("Stopped; nothing half-done was kept.", code="interrupted"))
-        return _INTERRUPTED
+        return tell_interrupted(as_json=console.as_json)
     except BrokenPipeError:
-        # Whoever read our output has gone; leave quietly and keep the interpreter's flush quiet.
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115  open to the end
-        return 1
+        raise
     except OSError as error:
         refusal = told_by_system(error) or _own_fault(error)
         console.error(refusal)
         return refusal.exit_code
     except Exception as error:  # the last resort: an exception's text may hold record text
+        if interrupts.came:
+            return tell_interrupted(as_json=console.as_json)
         console.error(_own_fault(error))
         return InternalError.exit_code
+
+
+class _Interrupts:
+    """Remembers that Ctrl+C came: some libraries make an import error of it while they load."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+        signal.default_int_handler(number, frame)
+
+
+def tell_interrupted(*, as_json: bool) -> int:
+    """Say that the command was stopped by Ctrl+C; return its exit code."""
+    error = WorkbenchError("Stopped; nothing half-done was kept.", code="interrupted")
+    Console(as_json=as_json).error(error)
+    return _INTERRUPTED
+
+
+def _forget_output() -> None:
+    """Let stdout go nowhere: who read it has gone, and the interpreter's last flush is quiet."""
+    sys.stdout = open("/dev/null", "w")  # noqa: SIM115  open to the end
 
 
 def _own_fault(error: Exception) -> InternalError:

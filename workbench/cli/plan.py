@@ -193,7 +193,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
                 str(candidate["rank"]),
                 str(candidate["context"]),
                 f"{candidate['micro_batch']}x{candidate['accumulate']}",
-                str(candidate["recomputed_layers"]),
+                f"{candidate['recomputed_layers']}{' offload' if candidate['offload'] else ''}",
                 size(candidate["predicted"]["total"]),
                 "yes" if candidate["fits"] else "no",
                 duration(seconds) if seconds else "",

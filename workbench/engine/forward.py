@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from workbench.engine.attention import group_records, honours_records
 from workbench.engine.batches import Batch
 from workbench.engine.loading import decoder_layers, inner
 from workbench.engine.loss import summed_loss
+from workbench.engine.waiting import Waiting
 
 
 @dataclass
@@ -25,14 +26,11 @@ class Passes:
     Attributes:
         model: A causal language model, wrapped by peft or not.
         compute: bfloat16 runs under autocast, so float32 adapters are multiplied in bfloat16.
-        offload: Whether what is kept for the backward pass waits in main memory: slower, and the
-            same result.
     """
 
     model: Any
     device: torch.device
     compute: torch.dtype
-    offload: bool = False
 
     def summed_loss(self, batch: Batch) -> Tensor:
         """Return the summed cross-entropy of the batch's counted tokens (float32 scalar)."""
@@ -41,7 +39,7 @@ class Passes:
         extra = {}
         if honours_records(causal):
             extra["records"] = group_records(batch.records, batch.ids.numel())
-        with self.arithmetic(), self._keeping():
+        with self.arithmetic():
             hidden = causal.model(
                 input_ids=batch.ids, position_ids=batch.positions, use_cache=False, **extra
             ).last_hidden_state
@@ -49,12 +47,6 @@ class Passes:
         head = causal.get_output_embeddings().weight
         softcap = getattr(causal.config, "final_logit_softcapping", None)
         return summed_loss(picked, head, batch.targets, softcap=softcap)
-
-    def _keeping(self) -> AbstractContextManager[Any]:
-        if not self.offload or not torch.is_grad_enabled():
-            return nullcontext()
-        pinned = self.device.type == "cuda"
-        return torch.autograd.graph.save_on_cpu(pin_memory=pinned)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
@@ -64,10 +56,16 @@ class Passes:
             yield
 
 
-def recompute_layers(model: Any, count: int) -> None:
-    """Let the first `count` layers compute their inner values again in the backward pass."""
+def recompute_layers(model: Any, count: int, *, offload: bool = False) -> None:
+    """Let the first `count` layers compute their inner values again in the backward pass.
+
+    Args:
+        offload: Whether their inputs wait for that in main memory (`engine.waiting`).
+    """
     # Random states are kept, so that dropout draws the same numbers again.
-    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=True)
+    again: Any = partial(checkpoint, use_reentrant=False, preserve_rng_state=True)
+    if offload:
+        again = Waiting(next(model.parameters()).device).apart(again)
     layer: Any
     for number, layer in enumerate(decoder_layers(model)):
         layer.gradient_checkpointing = number < count

@@ -26,6 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 Hidden = Callable[[Any, tuple[Any, ...], Any], int]
 Owner = tuple[str, int]
 NO_LAYER = -1
+# What this component owns lies in main memory: it is counted apart.
+ELSEWHERE = "elsewhere"
 
 
 class Ledger(TorchDispatchMode):
@@ -34,6 +36,7 @@ class Ledger(TorchDispatchMode):
     Attributes:
         owner: To whom the next storages go: a component and the number of a layer.
         live: Bytes that live now.
+        elsewhere: Those that live in main memory, `most_elsewhere`: the most that ever did.
         peak: The most that ever lived, with what the operation of that moment hid.
         phase: What is being done, and `moment`: what was done at the peak.
         at_peak: Those bytes by owner; what was hidden belongs to `hidden`.
@@ -44,6 +47,8 @@ class Ledger(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.owner: Owner = ("other", NO_LAYER)
         self.live = 0
+        self.elsewhere = 0
+        self.most_elsewhere = 0
         self.peak = 0
         self.phase = ""
         self.moment = ""
@@ -83,20 +88,29 @@ class Ledger(TorchDispatchMode):
         known = self._entries.get(key)
         if known is not None:
             if anew:
+                if ELSEWHERE in (owner[0], self._owners[key][0]):
+                    raise ValueError("storages do not move between the memories")
                 self._held[self._owners[key]] -= known[1]
                 self._held[owner] += known[1]
                 self._owners[key] = owner
             return
         size = -(-storage.nbytes() // self._granularity) * self._granularity
-
         self._entries[key] = (weakref.ref(storage, partial(self._strike, key)), size)
         self._owners[key] = owner
+        if owner[0] == ELSEWHERE:
+            self.elsewhere += size
+            self.most_elsewhere = max(self.most_elsewhere, self.elsewhere)
+            return
         self._held[owner] += size
         self.live += size
 
     def _strike(self, key: int, _: Any) -> None:
         _, size = self._entries.pop(key)
-        self._held[self._owners.pop(key)] -= size
+        owner = self._owners.pop(key)
+        if owner[0] == ELSEWHERE:
+            self.elsewhere -= size
+            return
+        self._held[owner] -= size
         self.live -= size
 
     def _look(self, hidden: int) -> None:

@@ -1,8 +1,8 @@
 """When memory runs out: the same step in smaller pieces, and on it goes.
 
 The rungs, from the cheapest down: half the rows at a time; half of the layers that are not yet
-computed again; on a GPU, what is kept for the backward pass waits in main memory. None changes the
-effective batch, the order of the data or, but for the order of sums, the result.
+computed again; on a GPU, what these wait with goes to main memory. None changes the effective
+batch, the order of the data or, but for the order of sums, the result.
 """
 
 from __future__ import annotations
@@ -100,9 +100,10 @@ class Pressure:
             progress.micro_batch //= 2
         elif kept > 0:
             progress.recomputed += -(-kept // 2)
-            recompute_layers(model, progress.recomputed)
+            recompute_layers(model, progress.recomputed, offload=progress.offload)
         elif self._passes.device.type == "cuda" and not progress.offload:
-            progress.offload = self._passes.offload = True
+            progress.offload = True
+            recompute_layers(model, progress.recomputed, offload=True)
         else:
             raise DoesNotFit(
                 "Memory ran out with one row at a time and every layer recomputed.",

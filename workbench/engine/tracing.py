@@ -24,14 +24,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from workbench.engine import waiting
 from workbench.engine.batches import Batch, Example, make_batch
 from workbench.engine.forward import Passes, recompute_layers
-from workbench.engine.ledger import Ledger
+from workbench.engine.ledger import ELSEWHERE, NO_LAYER, Ledger
 from workbench.engine.loading import decoder_layers, inner
 from workbench.engine.lora import attach_adapter
 from workbench.engine.optimizers import WeightUpdater
@@ -55,6 +57,7 @@ class Trace:
             backward pass or the update, or held inside an operation).
         layers: The `activations` of the peak by layer.
         moment: `forward`, `loss`, `backward` or `update`: when the peak was.
+        elsewhere: The most that waited in main memory.
         course: Live bytes over the operations of the two steps, the largest of each span.
         operations: How many operations there were.
     """
@@ -64,6 +67,7 @@ class Trace:
     parts: dict[str, int]
     layers: dict[int, int]
     moment: str
+    elsewhere: int
     course: tuple[int, ...]
     operations: int
 
@@ -75,6 +79,7 @@ class Trace:
             "parts": self.parts,
             "layers": {str(number): size for number, size in sorted(self.layers.items())},
             "moment": self.moment,
+            "elsewhere_bytes": self.elsewhere,
             "course": list(self.course),
             "operations": self.operations,
         }
@@ -93,7 +98,7 @@ def trace(
 
     Args:
         config: A model's `config.json`.
-        recipe: With `method`, `context`, `micro_batch` and `recompute` settled.
+        recipe: With `method`, `context`, `micro_batch`, `recompute` and `offload` settled.
         device: `cuda` or `cpu`: what is meant. No card is needed.
         packed: Whether rows hold several records, so that attention gets a mask on a card.
         steps: One is enough for the peak; the second shows that nothing is left behind.
@@ -133,7 +138,7 @@ class _Rehearsal:
         else:
             self._model = attach_adapter(base.model, recipe)
         self._model.train()
-        recompute_layers(self._model, int(recipe.recompute))
+        recompute_layers(self._model, int(recipe.recompute), offload=recipe.offload is True)
         self._updater = WeightUpdater(
             self._model, kind=recipe.optimizer, weight_decay=recipe.weight_decay
         )
@@ -182,6 +187,14 @@ class _Rehearsal:
 
         return again(pass_through, *args)
 
+    def _elsewhere(self, like: Tensor, *, pinned: bool) -> Tensor:
+        """Stand in for `waiting.in_main_memory`: all fakes lie on the processor."""
+        before, self._ledger.owner = self._ledger.owner, (ELSEWHERE, NO_LAYER)
+        try:
+            return torch.empty_like(like)
+        finally:
+            self._ledger.owner = before
+
     def _turn(self, component: str, number: int = -1) -> None:
         self._ledger.owner = (component, number)
 
@@ -198,7 +211,7 @@ class _Rehearsal:
         ledger, updater = self._ledger, self._updater
         ledger.own("stream", (batch.ids, batch.positions, batch.predictors, batch.targets))
         resident = 0
-        with ledger:
+        with ledger, patch.object(waiting, "in_main_memory", self._elsewhere):
             for _ in range(steps):
                 self._enter("forward")
                 updater.forget()
@@ -230,6 +243,7 @@ class _Rehearsal:
             parts=dict(parts),
             layers=dict(layers),
             moment=ledger.moment,
+            elsewhere=ledger.most_elsewhere,
             course=tuple(max(course[at : at + span]) for at in range(0, len(course), span)),
             operations=len(course),
         )

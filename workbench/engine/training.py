@@ -47,7 +47,7 @@ class Progress:
         skipped: All such steps.
         micro_batch: Rows that pass through the model together.
         recomputed: Layers that compute their inner values again.
-        offload: Whether what is kept for the backward pass waits in main memory.
+        offload: Whether the inputs of recomputed layers wait in main memory.
         threads: Processor threads; 0 before they were chosen.
         peak_bytes: Most memory that any process of this run held.
     """

@@ -9,6 +9,7 @@ from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget, flops_per_token
 from workbench.planning.candidates import Candidate, DatasetLength
 from workbench.planning.memory import predict
+from workbench.planning.moments import ON_DEVICE
 from workbench.planning.nvidia import Accelerator
 from workbench.wording import METHOD_NAMES, size
 
@@ -52,12 +53,18 @@ def advise(
         *_about_full(facts, budget, candidates, chosen),
         *_about_context(chosen, dataset),
         *_about_recomputation(facts, chosen),
+        *_about_offload(facts, budget, chosen),
+        *_about_disk(budget, chosen),
         *_about_device(budget, chosen),
     ]
     return tuple(notes)
 
 
 def _nothing_fits(budget: Budget, candidates: Sequence[Candidate]) -> Iterator[Advice]:
+    beside = [each for each in candidates if each.predicted.total <= budget.usable_bytes]
+    if beside:
+        yield from _no_main_memory(budget, beside)
+        return
     smallest = min(candidates, key=lambda each: each.predicted.total)
     rank = f" at rank {smallest.rank}" if smallest.rank else ""
     yield Advice(
@@ -68,6 +75,17 @@ def _nothing_fits(budget: Budget, candidates: Sequence[Candidate]) -> Iterator[A
         "larger device.",
     )
     yield from _about_busy_card(budget)
+
+
+def _no_main_memory(budget: Budget, candidates: Sequence[Candidate]) -> Iterator[Advice]:
+    """Say that the GPU would do, but not the main memory beside it."""
+    need = min((each.host.total for each in candidates if each.host), default=0)
+    yield Advice(
+        "main_memory_short",
+        f"The GPU suffices, but beside it training takes {size(need)} of main memory, and only "
+        f"{size(budget.host_bytes or 0)} of what is free may be used. Close other programs, or "
+        "take a smaller model.",
+    )
 
 
 def _about_method(
@@ -164,6 +182,29 @@ def _about_recomputation(facts: ModelFacts, chosen: Candidate) -> Iterator[Advic
         f"To save memory, {chosen.recomputed_layers} of {facts.layers} layers are computed again "
         f"in the backward pass; that makes a step about {slower:.0%} longer.",
     )
+
+
+def _about_offload(facts: ModelFacts, budget: Budget, chosen: Candidate) -> Iterator[Advice]:
+    if not chosen.offload or chosen.host is None:
+        return
+    tokens = chosen.context * chosen.micro_batch
+    away = max(0, chosen.recomputed_layers - ON_DEVICE)
+    freed = away * budget.compute_bytes * facts.hidden * tokens
+    yield Advice(
+        "inputs_offloaded",
+        f"What these layers keep waits in main memory ({size(chosen.host.waiting)} of it), which "
+        f"frees {size(freed)} of the GPU; it moves while other layers are computed.",
+    )
+
+
+def _about_disk(budget: Budget, chosen: Candidate) -> Iterator[Advice]:
+    if budget.disk_free is not None and chosen.disk_bytes > budget.disk_free:
+        yield Advice(
+            "disk_short",
+            f"Checkpoints and the result take up to {size(chosen.disk_bytes)} of disk, and "
+            f"{size(budget.disk_free)} are free where the vault lies: free some, or training "
+            "will not start.",
+        )
 
 
 def _about_device(budget: Budget, chosen: Candidate) -> Iterator[Advice]:

@@ -19,6 +19,8 @@ _KEPT_FREE = {"cuda": 0.05, "cpu": 0.10}
 _CPU_BF16, _CPU_AVX512, _CPU_PLAIN = 220e9, 55e9, 25e9
 # Share of a GPU's peak that training reaches on wide models; published QLoRA runs: 0.31 to 0.76.
 _GPU_REACHED = 0.55
+# Bytes a second of page-locked memory over eight lanes of PCIe 4, which most machines reach.
+_BUS = 12e9
 # What candidates for an imagined card are compared by: which is faster depends little on it.
 _SOME_CARD = 80e12
 
@@ -37,6 +39,10 @@ class Budget:
         card: The GPU that it is the budget of.
         faults: What keeps a GPU from being used.
         margin: The share by which earlier runs exceeded their prediction; so much is kept free.
+        host_bytes: Main memory that a run on this machine's GPU may use; None: not known, or
+            main memory is the device.
+        to_device: Bytes a second to the GPU, `from_device`: back; measured or guessed.
+        disk_free: Bytes that are free where the vault lies; None: not known.
     """
 
     device: Device
@@ -51,6 +57,10 @@ class Budget:
     faults: tuple[Fault, ...] = ()
     imagined: bool = False
     margin: float = 0.0
+    host_bytes: int | None = None
+    to_device: float = _BUS
+    from_device: float = _BUS
+    disk_free: int | None = None
 
 
 def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
@@ -74,6 +84,7 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
             factors=hardware.factors,
             faults=hardware.faults,
             margin=hardware.margin,
+            disk_free=hardware.disk_free,
         )
     known = hardware.rates
     if known is None and card.flops is not None:
@@ -90,6 +101,10 @@ def budget_of(hardware: Hardware | int, limit: int = 0) -> Budget:
         card=card,
         faults=hardware.faults,
         margin=hardware.margin,
+        host_bytes=int(hardware.available_bytes * (1 - _KEPT_FREE["cpu"])),
+        to_device=hardware.to_device or _BUS,
+        from_device=hardware.from_device or _BUS,
+        disk_free=hardware.disk_free,
     )
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.planning.elsewhere import HostNeed
 from workbench.planning.memory import Method, Prediction
 
 # Packed rows are full but for this share.
@@ -67,9 +68,12 @@ class Candidate:
     Attributes:
         rank: Width of the adapters; 0 for full fine-tuning, which has none.
         accumulate: Micro-batches that make one optimizer step.
-        fits: Whether the predicted total stays within the budget.
+        fits: Whether the predicted total stays within the budget, and main memory suffices.
         trained_parameters: How many parameters the optimizer moves.
         seconds: Estimated training time; None without a dataset or a known speed.
+        offload: Whether the inputs of recomputed layers wait in main memory.
+        host: Main memory that a run on a GPU takes; None on a processor, where it is the device.
+        disk_bytes: Disk that checkpoints and the result take.
     """
 
     method: Method
@@ -83,8 +87,12 @@ class Candidate:
     fits: bool
     seconds: float | None
     trained_parameters: int
+    offload: bool = False
+    host: HostNeed | None = None
+    disk_bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         shallow = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        return {**shallow, "predicted": self.predicted.to_json()}
+        host = None if self.host is None else self.host.to_json()
+        return {**shallow, "predicted": self.predicted.to_json(), "host": host}

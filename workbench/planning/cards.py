@@ -26,7 +26,7 @@ class Need:
     Attributes:
         context: Tokens of a row.
         bytes: The predicted total with one row, unless the recipe says more, and every layer
-            recomputed, unless it says less.
+            recomputed with offload, unless it says less.
         card: The smallest of `CARDS` that this fits; None: none of them.
     """
 
@@ -50,6 +50,7 @@ def needs(
         memory_limit=0,
         micro_batch=1 if recipe.micro_batch == "auto" else recipe.micro_batch,
         recompute="all" if recipe.recompute == "auto" else recipe.recompute,
+        offload=recipe.offload if recipe.offload != "auto" else recipe.recompute not in ("none", 0),
     )
     plan = make_plan(facts, _BOUNDLESS, dataset=dataset, recipe=least)
     return tuple(

@@ -26,6 +26,13 @@ _PARTS = (
     ("workspace", "short-lived copies"),
     ("overhead", "the process and its gaps"),
 )
+_HOST_PARTS = (
+    ("process", "the program with CUDA's libraries"),
+    ("loading", "weights on their way"),
+    ("optimizer", "moments that may have to leave the GPU"),
+    ("waiting", "what recomputed layers keep"),
+    ("records", "the records"),
+)
 # Differences below these are within what is predicted.
 _SAME_MEMORY, _SAME_PACE = 0.02, 0.05
 
@@ -75,6 +82,22 @@ def _about_choice(
         )
     else:
         yield "No layer has to be computed again: everything that the backward pass needs fits."
+    yield from _about_rest(chosen)
+
+
+def _about_rest(chosen: Candidate) -> Iterator[str]:
+    """Say what the run takes besides its device."""
+    host = chosen.host
+    if host is not None:
+        amounts = host.to_json()
+        parts = [f"{name} {size(amounts[key])}" for key, name in _HOST_PARTS if amounts[key]]
+        yield f"Main memory beside the GPU, up to {size(host.total)}: {', '.join(parts)}."
+    if chosen.offload:
+        yield (
+            "What recomputed layers keep waits there (offload): on the GPU it would leave less "
+            "room, for a shorter row or more layers that are computed again."
+        )
+    yield f"Disk for checkpoints and the result: up to {size(chosen.disk_bytes)}."
 
 
 def _about_context(chosen: Candidate, recipe: Recipe, dataset: DatasetLength | None) -> str:
@@ -111,6 +134,9 @@ def _beside(other: Candidate, chosen: Candidate, longer: float, plan: Plan) -> s
     named = METHOD_NAMES[other.method]
     name = named[0].upper() + named[1:] + (f" at rank {other.rank}" if other.rank else "")
     total = other.predicted.total
+    if not other.fits and other.host is not None and total <= plan.budget.usable_bytes:
+        needs, of = size(other.host.total), size(plan.budget.host_bytes or 0)
+        return f"{name} does not fit: beside the GPU it needs {needs} of main memory; {of} may be."
     if not other.fits:
         over = total - plan.budget.usable_bytes
         return f"{name} does not fit: it needs {size(total)}, {size(over)} too much."

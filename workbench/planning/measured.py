@@ -205,7 +205,13 @@ def with_measurement(hardware: Hardware, home: Path, model: str = "") -> Hardwar
     if found is None or rates is None:
         return hardware
     factors = {method: found.factor(model, method) for method in found.learned.get(model, {})}
-    return replace(hardware, rates=rates, factors=factors)
+    return replace(
+        hardware,
+        rates=rates,
+        factors=factors,
+        to_device=found.figures.get("to_device", 0.0),
+        from_device=found.figures.get("from_device", 0.0),
+    )
 
 
 def learn_from_run(

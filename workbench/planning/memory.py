@@ -123,6 +123,7 @@ def predict(
     compute_bytes: int = 2,
     masked: bool = True,
     record: int | None = None,
+    offload: bool = False,
 ) -> Prediction:
     """Predict the peak of a training step; takes tens of microseconds.
 
@@ -132,6 +133,7 @@ def predict(
         compute_bytes: Bytes of one activation: 2 for bf16, 4 where the processor lacks it.
         masked: Whether attention gets a mask, as packed or padded rows need one.
         record: Tokens of a usual record; None: as long as a row. It matters on a processor.
+        offload: Whether the inputs of recomputed layers wait in main memory.
 
     Raises:
         UsageError: `targets` names a module that the model does not have.
@@ -169,6 +171,7 @@ def predict(
         record=(record or context) if device == "cpu" and facts.family != "gemma2" else 0,
         chunk=LOGIT_CHUNK_TOKENS,
         wide=wide,
+        offload=offload,
     )
     moment = step.fullest()
     workspace, gradients = moment.workspace, moment.gradients

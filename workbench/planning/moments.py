@@ -48,6 +48,11 @@ one end of the recomputed or of the other layers, because everything changes by 
 a layer to the next. Masks in one byte a pair stay from the first recomputed layer's forward pass to
 its backward pass; Gemma has two kinds (Gemma 2: two bytes a pair). The first layer's first norm
 keeps nothing: its input wants no gradient.
+
+With offload (`workbench.engine.waiting`) two inputs of recomputed layers, 2h each, are on the
+device instead of all; at the end of the forward pass the embeddings as well, which transformers
+holds. In the backward pass it is the input of the layer below only: that of the layer at work goes
+as soon as it was used.
 """
 
 from __future__ import annotations
@@ -63,6 +68,8 @@ EXPLICIT_TOKENS = 256
 _SANDWICH = ("gemma2", "gemma3_text")
 _EAGER = "gemma2"
 _FUSED = "phi3"
+# Inputs that offload leaves on the device: `ON_DEVICE` in `workbench.engine.waiting`.
+ON_DEVICE = 2
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Step:
             0 where it takes whole rows.
         chunk: Tokens that the loss works on at a time.
         wide: Bytes of an activation by those of 16 bit.
+        offload: Whether the inputs of recomputed layers wait in main memory.
     """
 
     facts: ModelFacts
@@ -109,6 +117,7 @@ class Step:
     record: int
     chunk: int
     wide: float = 1.0
+    offload: bool = False
 
     @property
     def tokens(self) -> int:
@@ -126,7 +135,7 @@ class Step:
         stays = every + self._bytes(tables)
         yield Moment(stays + self._bytes(10 * hidden), self._logits(), masks)
         yield Moment(stays + self._bytes(24 * hidden), 0, masks)
-        for layer in {0, self.recomputed - 1, self.recomputed, facts.layers - 1}:
+        for layer in {0, 1, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= layer < facts.layers:
                 yield from self._backward(layer, tables, masks)
         at_work, matrix = 6 * hidden, self._matrix("down_proj")
@@ -135,6 +144,8 @@ class Step:
         else:
             product, tail = 8 * facts.mlp, 4 * facts.mlp
         casts = self.copies * self.trained * self.recomputed // facts.layers
+        if self.offload and self.recomputed > ON_DEVICE:
+            at_work += 2 * hidden
         for width, unpacked in ((product, 0), (tail, matrix)):
             yield Moment(stays + self._bytes(at_work + width) + casts, 0, masks + unpacked)
         yield Moment(self._bytes(tables), 0, 0, 4 * self.trained)
@@ -145,7 +156,7 @@ class Step:
         hidden, mlp = facts.hidden, facts.mlp
         below = self._bytes(tables) + self.kept_below(layer)
         if layer < self.recomputed:
-            below += self._bytes(2 * hidden)
+            below += 0 if self.offload else self._bytes(2 * hidden)
         else:
             masks = masks if self.recomputed else 0
         gradients = 4 * self.trained * (facts.layers - 1 - layer) // facts.layers
@@ -174,7 +185,10 @@ class Step:
     def kept_below(self, layer: int) -> int:
         """Bytes that the layers before number `layer` keep."""
         recomputed = min(layer, self.recomputed)
-        kept = self._bytes(2 * self.facts.hidden) * recomputed
+        inputs = recomputed
+        if self.offload:
+            inputs = min(inputs, ON_DEVICE if layer >= self.recomputed else 1)
+        kept = self._bytes(2 * self.facts.hidden) * inputs
         if layer > recomputed:
             kept += self.kept_by_layer(recomputed)
             kept += self.kept_by_layer(1) * (layer - recomputed - 1)

@@ -16,6 +16,8 @@ A layer takes, forward and backward, over a micro-batch of M tokens
    (`planning.memory`, formula 4); memory bounds it.
 5. `pair`: attention, by pairs of tokens and heads.
 
+With offload, what moving inputs takes beyond the arithmetic beside it (`waiting_seconds`).
+
 The five rates are measured (`planning.rates`). Fitted to six small blocks of width 256 and 1024 on
 one core of an EPYC 9004 they predict an 8-layer model of width 256 to +5 % and a 12-layer model of
 width 768 with a vocabulary of 32,000 to -4 % (2,048 tokens) and -8 % (512 tokens).
@@ -24,7 +26,7 @@ width 768 with a vocabulary of 32,000 to -4 % (2,048 tokens) and -8 % (512 token
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget
@@ -120,6 +122,8 @@ def pace_of(
     pace = seconds_per_token(
         facts, rates, shape, filled=filled, accumulate=candidate.accumulate, dora=recipe.dora
     )
+    if candidate.offload:
+        pace += waiting_seconds(facts, replace(budget, rates=rates), shape) / filled
     return pace * budget.factors.get(candidate.method, 1.0)
 
 
@@ -131,6 +135,25 @@ def micro_batch_seconds(facts: ModelFacts, rates: Rates, shape: Shape) -> float:
         return shared
     alone = micro_batch_seconds(facts, rates.single, shape)
     return shared if shared < THREADS_PAY * alone else alone
+
+
+def waiting_seconds(facts: ModelFacts, budget: Budget, shape: Shape) -> float:
+    """Return how long one micro-batch waits for inputs of recomputed layers with offload.
+
+    Each leaves while its layer computes forward, and comes back while the layer behind it is
+    computed again and backward; only what that does not cover lasts longer.
+    """
+    layers = min(shape.recomputed_layers, facts.layers)
+    if not layers:
+        return 0.0
+    without = replace(shape, recomputed_layers=layers - 1)
+    again = micro_batch_seconds(facts, budget.rates, shape)
+    forward = again - micro_batch_seconds(facts, budget.rates, without)
+    behind = forward / _AGAIN[shape.method]
+    moved = budget.compute_bytes * facts.hidden * shape.tokens
+    out = max(0.0, moved / budget.from_device - forward)
+    back = max(0.0, moved / budget.to_device - behind)
+    return layers * (out + back)
 
 
 def seconds_per_token(

@@ -98,6 +98,12 @@ def make_plan(
     recipe = parse({**(recipe or Recipe()).to_json(), **over})
     _check_against(facts, recipe)
     budget = budget_of(hardware, recipe.memory_limit)
+    if recipe.offload is True and budget.device == "cpu":
+        raise UsageError(
+            "offload: training on a processor keeps everything in main memory as it is.",
+            hint="Set offload to auto; only a run on a GPU has another memory to wait in.",
+            code="offload_without_gpu",
+        )
     search = Search(facts, budget, recipe, dataset)
     methods = METHODS if recipe.method == "auto" else (recipe.method,)
     candidates = tuple(
@@ -131,6 +137,7 @@ def settled(recipe: Recipe, candidate: Candidate) -> Recipe:
         micro_batch=candidate.micro_batch,
         accumulate=candidate.accumulate,
         recompute=candidate.recomputed_layers,
+        offload=candidate.offload,
     )
 
 

@@ -50,6 +50,8 @@ class Hardware:
         rates: How fast it trains, where that was measured (`planning.measured`).
         factors: By method, how much longer earlier runs on the model took than the rates say.
         margin: The share by which earlier runs exceeded their predicted memory.
+        to_device: Bytes a second to the GPU, `from_device`: back; 0: not measured.
+        disk_free: Bytes that are free where the vault lies; None: there is no vault yet.
     """
 
     cpu: Cpu
@@ -62,6 +64,9 @@ class Hardware:
     factors: Mapping[str, float] = field(default_factory=dict)
     margin: float = 0.0
     faults: tuple[Fault, ...] = ()
+    to_device: float = 0.0
+    from_device: float = 0.0
+    disk_free: int | None = None
 
     @property
     def accelerator(self) -> Accelerator | None:

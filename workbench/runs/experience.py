@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,15 @@ _MOST_MARGIN = 0.5
 
 
 def with_experience(hardware: Hardware, vault: Vault, model: str = "") -> Hardware:
-    """Return `hardware` with what was measured of it and what the vault's own runs taught.
+    """Return `hardware` with what was measured of it, what the vault's own runs taught, and the
+    disk that is free there.
 
     Args:
         model: Object id of the model that is to be trained.
     """
     known = with_measurement(hardware, vault.home, model)
-    return replace(known, margin=memory_margin(vault, hardware.device))
+    free = shutil.disk_usage(vault.home).free
+    return replace(known, margin=memory_margin(vault, hardware.device), disk_free=free)
 
 
 def memory_margin(vault: Vault, device: str) -> float:

@@ -25,7 +25,7 @@ started         pid, resumed
 protection      layers: {layer: {state, detail}}
 loading         -
 loaded          parameters, trainable, base_sha256, predicted_bytes
-measured        records, tokens, skipped: {reason: count}, micro_batch, accumulate
+measured        records, tokens, skipped: {reason: count}, micro_batch, accumulate, offload
 step            step, steps, loss, lr, tokens and seconds (totals since step 1, time of steps only),
                 tokens_per_second, eta_seconds, grad_norm,
                 memory: {allocated, reserved, peak, host} in bytes

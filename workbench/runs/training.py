@@ -43,10 +43,6 @@ _SAMPLED_RECORDS = 4096
 _SAMPLED_BATCHES = 32
 # Measuring the machine takes some ten seconds; shorter runs are over before that pays.
 WORTH_MEASURING_SECONDS = 20.0
-# A checkpoint holds the trained parameters and the optimizer's two moments, at most in 32 bits.
-_CHECKPOINT_BYTES_PER_PARAMETER = 12
-# Two last ones, the best, and the one being written; and the published adapter beside them.
-_CHECKPOINTS_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -284,11 +280,11 @@ def _check_adapter_name(vault: Vault, name: str) -> None:
 
 
 def _check_disk(home: Path, chosen: Candidate) -> None:
-    needed = chosen.trained_parameters * _CHECKPOINT_BYTES_PER_PARAMETER * _CHECKPOINTS_AT_ONCE
+    needed = chosen.disk_bytes
     free = shutil.disk_usage(home).free
     if free < needed:
         raise DoesNotFit(
-            f"Checkpoints need {size(needed)} and {size(free)} are free at {home}.",
+            f"Checkpoints and the result need {size(needed)}, and {size(free)} are free at {home}.",
             hint="Free some disk, or train with a smaller rank.",
             code="disk",
         )

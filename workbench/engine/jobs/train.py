@@ -114,11 +114,13 @@ class TrainJob:
             bf16=base.compute == torch.bfloat16,
         )
         course, sampler = _measured_course(session, recipe)
-        progress = Progress(int(recipe.micro_batch), _recomputed(recipe, base))
+        progress = Progress(
+            int(recipe.micro_batch), _recomputed(recipe, base), offload=recipe.offload is True
+        )
         job = cls(session, recipe, base, model, updater, course, checkpoints, progress, sampler)
         if checkpoint is not None:
             return job._restored(checkpoint)
-        recompute_layers(model, progress.recomputed)
+        recompute_layers(model, progress.recomputed, offload=progress.offload)
         return job
 
     def _restored(self, checkpoint: Checkpoint) -> TrainJob:
@@ -143,16 +145,14 @@ class TrainJob:
         restore_random(stored.under(_RANDOM))
         progress = Progress.from_json(state["progress"])
         torch.set_num_threads(progress.threads)
-        recompute_layers(self.model, progress.recomputed)
+        recompute_layers(self.model, progress.recomputed, offload=progress.offload)
         same = state["versions"] == versions() and state["device"] == self.session.device
         self.session.events.write("resumed", step=progress.step, exact=same)
         return TrainJob(**{**self.__dict__, "progress": progress})
 
     def train(self) -> None:
         """Run the loop from wherever the run stands."""
-        passes = Passes(
-            self.model, self.base.device, self.base.compute, offload=self.progress.offload
-        )
+        passes = Passes(self.model, self.base.device, self.base.compute)
         training = Training(
             passes=passes,
             updater=self.updater,
@@ -288,6 +288,7 @@ def _measured_course(session: Session, recipe: Recipe) -> tuple[Course, Sampler]
         steps=course.steps,
         micro_batch=int(recipe.micro_batch),
         accumulate=int(recipe.accumulate),
+        offload=recipe.offload is True,
         longest=max(len(example) for example in train.examples),
     )
     return course, Sampler.over(

@@ -138,8 +138,19 @@ class RunsScreen(WorkbenchScreen):
         empty = self.query_one("#runs-empty", Plain)
         empty.display = not rows
         if not rows:
-            empty.show(_EMPTY if not runs else "No run is like that. Press f for another filter.")
+            empty.show(self._why_empty(runs))
         self._offer()
+
+    def _why_empty(self, runs: tuple[RunState, ...]) -> str:
+        if runs:
+            return "No run is like that. Press f for another filter."
+        if self.session.is_made:
+            return _EMPTY
+        # Whoever has runs must not read here that there never were any.
+        return (
+            f"The vault is gone from {self.session.home}.\n\n"
+            "Was the folder moved, or its disk taken away?\nPut it back, and all is here again."
+        )
 
     def _recolour(self) -> None:
         """Make the rows anew: equal texts of another colour count as the same."""

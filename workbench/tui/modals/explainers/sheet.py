@@ -56,6 +56,7 @@ class About:
             record=self.dataset.usual_record(context) if self.dataset else None,
             device=self.budget.device,
             compute_bytes=self.budget.compute_bytes,
+            offload=self.candidate.offload,
         )
 
     def with_rank(self, rank: int) -> About:

@@ -6,6 +6,7 @@ from dataclasses import astuple
 
 from workbench.planning.advice import Advice
 from workbench.planning.after_training import unmanageable
+from workbench.planning.budget import Budget
 from workbench.planning.candidates import Candidate
 from workbench.planning.cards import CARDS, Need, card_name, needs
 from workbench.tui.screens.wizard.outlook import Outlook
@@ -29,14 +30,13 @@ _TERMS = {
 
 def bars(outlook: Outlook) -> tuple[Bar, ...]:
     """Return the three methods' bars."""
-    usable = outlook.plan.budget.usable_bytes
     return tuple(
         Bar(
             key=each.method,
             name=NAMES[each.method],
             amounts=tuple(astuple(each.predicted)),
             total=size(each.predicted.total),
-            verdict=verdict(each, usable),
+            verdict=verdict(each, outlook.plan.budget),
             fits=each.fits,
             chosen=each.method == outlook.candidate.method,
         )
@@ -44,11 +44,13 @@ def bars(outlook: Outlook) -> tuple[Bar, ...]:
     )
 
 
-def verdict(candidate: Candidate, usable: int) -> str:
+def verdict(candidate: Candidate, budget: Budget) -> str:
     """Return whether a candidate fits, and by how much."""
-    left = usable - candidate.predicted.total
-    if left >= 0:
+    left = budget.usable_bytes - candidate.predicted.total
+    if candidate.fits:
         return f"fits, {size(left)} left"
+    if left >= 0 and candidate.host is not None:
+        return f"main memory: {size(candidate.host.total - (budget.host_bytes or 0))} too much"
     return f"does not fit: {size(-left)} too much"
 
 
@@ -80,13 +82,20 @@ def figures(outlook: Outlook) -> list[tuple[str, str]]:
         ("trained", trained(candidate.trained_parameters, ground.facts.parameters)),
         ("time", time_taken(outlook)),
         ("a step", batch(outlook)),
-        ("recomputed", f"{candidate.recomputed_layers} of {ground.facts.layers} layers"),
+        ("recomputed", recomputed(candidate, ground.facts.layers)),
         (
             "peak",
             f"{size(candidate.predicted.total)} of {size(outlook.plan.budget.usable_bytes)}",
         ),
         ("longest", f"{lengths.whole.longest:,} tokens" if lengths else "not measured yet"),
     ]
+
+
+def recomputed(candidate: Candidate, layers: int) -> str:
+    """Return how many layers are computed again, and whether what they keep leaves the GPU."""
+    return f"{candidate.recomputed_layers} of {layers} layers" + (
+        ", offload" if candidate.offload else ""
+    )
 
 
 def trained(parameters: int, of: int) -> str:

@@ -103,8 +103,8 @@ def load_ground(vault: Vault, draft: Draft, tour: Tour | None) -> Ground:
     settings = dict(draft.settings)
     if not settings and tour is not None:
         settings = told(recipes.load(tour.recipe))
-    settings, remark = _suited(settings, facts)
     hardware = with_experience(probe_hardware(), vault, base.object_id)
+    settings, remark = _suited(settings, facts, hardware)
     return Ground(base.name, data.name, facts, hardware, settings, remark=remark)
 
 
@@ -199,8 +199,10 @@ def _with(stops: Sequence[int], value: object) -> list[int]:
     return sorted({*stops, value} if type(value) is int else set(stops))
 
 
-def _suited(settings: dict[str, Any], facts: ModelFacts) -> tuple[dict[str, Any], str]:
-    """Take back what was chosen for another model and cannot be for this one."""
+def _suited(
+    settings: dict[str, Any], facts: ModelFacts, hardware: Hardware
+) -> tuple[dict[str, Any], str]:
+    """Take back what was chosen for another model or machine and cannot be for this one."""
     context, recomputed = settings.get("context"), settings.get("recompute")
     left, remarks = dict(settings), []
     if type(context) is int and context > facts.context:
@@ -215,4 +217,7 @@ def _suited(settings: dict[str, Any], facts: ModelFacts) -> tuple[dict[str, Any]
             f"{recomputed} layers were to be recomputed, but this model has {facts.layers}: the "
             "number is automatic again."
         )
+    if settings.get("offload") is True and hardware.accelerator is None:
+        del left["offload"]
+        remarks.append("Offload was asked for, but there is no GPU here: it is automatic again.")
     return left, " ".join(remarks)
