@@ -15,13 +15,17 @@ import pytest
 
 from tests.fixtures.commands import Shell
 from tests.fixtures.runs import make_run
+from tests.fixtures.tiny_models import LLAMA_CONFIG, write_model
 from workbench.__main__ import main
 from workbench.cli import demo
 from workbench.cli.console import Console
 from workbench.cli.main import Command, _parser, run
+from workbench.models.facts import facts_from_config
 from workbench.runs import steering
 from workbench.runs.job import JobFolder
 from workbench.vault.store import Vault
+
+TWO_TRILLION = {"hidden_size": 16384, "intermediate_size": 53248, "num_hidden_layers": 700}
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +131,26 @@ def test_what_the_system_refuses_has_its_own_exit_code(
     out = capsys.readouterr().out
     assert json.loads(out)["error"]["code"] == (expected[1] or "internal")
     assert "Jane" not in out
+
+
+def test_the_shelf_says_what_a_model_needs_that_does_not_fit(shell: Shell, tmp_path: Path) -> None:
+    shell.json("model", "add", write_model(tmp_path / "source"), "--name", "small")
+    (small,) = shell.json("model", "list")["models"]
+    assert small["qlora"]["fits"]
+    assert small["qlora"]["card_bytes"] is None
+    assert small["qlora"]["needs_bytes"] <= small["qlora"]["of_bytes"]
+    # The shelf is made to believe that it is one of two trillion parameters.
+    vault = Vault.unlock(shell.home, shell.passphrase_file.read_text())
+    entry = vault.catalogue.get("model", "small")
+    giant = facts_from_config({**LLAMA_CONFIG, **TWO_TRILLION})
+    vault.catalogue.put(
+        "model", entry.object_id, entry.name, {**entry.record, "facts": giant.to_json()}
+    )
+    (large,) = shell.json("model", "list")["models"]
+    assert not large["qlora"]["fits"]
+    assert large["qlora"]["card_bytes"] is None
+    _, out, _ = shell.run("model", "list")
+    assert "With rows of 64 tokens, no card of 141 GB or less holds it." in out
 
 
 def test_a_name_that_is_almost_right_is_met_with_the_right_one(shell: Shell) -> None:

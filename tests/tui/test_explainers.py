@@ -13,11 +13,12 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tests.fixtures.fitting import LLAMA_8B, WITH_GPU
+from tests.fixtures.fitting import CPU, GIB, LLAMA_8B, WITH_GPU
 from tests.fixtures.screens import LARGE, SMALL, matches, words
 from workbench.planning.budget import Budget
 from workbench.planning.memory import predict
-from workbench.planning.planner import make_plan
+from workbench.planning.planner import DatasetLength, make_plan
+from workbench.planning.probe import Hardware
 from workbench.planning.resident import trained_parameters, weight_bytes
 from workbench.recipe import Recipe, parse
 from workbench.tui.app import WorkbenchApp
@@ -79,6 +80,20 @@ def test_recomputation_shows_what_predict_says() -> None:
         line = next(each for each in text.splitlines() if f"{layers} of 32" in each)
         assert size(total) in line
         assert ("does not fit" in line) == (total > told.budget.usable_bytes)
+
+
+def test_recomputation_counts_the_datas_records_as_the_bars_do() -> None:
+    # On a processor attention keeps a square of each record, so their length matters.
+    recipe = parse({"method": "qlora", "context": 2048, "micro_batch": 2})
+    hardware = Hardware(CPU, ram_bytes=256 * GIB, available_bytes=250 * GIB)
+    lengths = DatasetLength(records=400, tokens=40_000, longest=2000)
+    plan = make_plan(LLAMA_8B, hardware, dataset=lengths, recipe=recipe)
+    chosen = plan.chosen
+    assert chosen is not None
+    told = About(LLAMA_8B, recipe, chosen, plan.budget, lengths)
+    assert told.predicted(chosen.recomputed_layers) == chosen.predicted
+    unknown = About(LLAMA_8B, recipe, chosen, plan.budget)
+    assert unknown.predicted(chosen.recomputed_layers) != chosen.predicted
 
 
 def test_the_optimizers_bytes_are_the_plans() -> None:

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, OptionList
 
 from tests.fixtures.fitting import (
+    CPU,
     GIB,
     LLAMA_8B,
     RECORDS,
@@ -28,6 +29,7 @@ from workbench.models.facts import ModelFacts
 from workbench.planning.cards import needs
 from workbench.planning.lengths import LengthSample
 from workbench.planning.planner import make_plan
+from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe, load, parse
 from workbench.runs.drafts import Draft, load_draft
 from workbench.runs.training import sample_lengths
@@ -37,7 +39,7 @@ from workbench.tui.modals.expert import ExpertModal
 from workbench.tui.modals.explainers.modal import ExplainerModal, TermsModal
 from workbench.tui.modals.explainers.terms import TERMS
 from workbench.tui.modals.questions import MessageModal
-from workbench.tui.screens.wizard import outlook
+from workbench.tui.screens.wizard import fit_dialogs, outlook
 from workbench.tui.screens.wizard import screen as wizard
 from workbench.tui.screens.wizard.fit import FitStep
 from workbench.tui.screens.wizard.step import WizardStep
@@ -354,6 +356,26 @@ def test_every_term_opens_and_closes(vault: Vault) -> None:
         assert "Full fine-tuning does not fit: it" not in words(app)
         await pilot.press("down", "down", "down")
         assert "Full fine-tuning does not fit: it" in words(app), "the other ways are below"
+
+    at_fit(vault, steps)
+
+
+def test_an_explanation_tells_what_the_bars_tell(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a processor the length of the records matters.
+    imagine(monkeypatch, Hardware(CPU, 256 * GIB, 250 * GIB), LLAMA_8B)
+    keep_fit_draft(vault, settings={"method": "qlora", "context": 2048, "recompute": 12})
+
+    async def steps(pilot: Pilot[int], app: WorkbenchApp, step: FitStep) -> None:
+        assert step.outlook is not None
+        total = size(step.outlook.candidate.predicted.total)
+        bar = app.screen.query_one(MemoryBars).bars[0]
+        assert bar.total == total
+        fit_dialogs.explain(app, step.outlook, "passes")
+        await until(pilot, lambda: isinstance(app.screen, ExplainerModal))
+        row = next(each for each in words(app).splitlines() if "12 of 32" in each and "%" in each)
+        assert total in row
 
     at_fit(vault, steps)
 

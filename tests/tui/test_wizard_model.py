@@ -138,10 +138,11 @@ def test_the_largest_that_fits_well_is_under_the_cursor(stocked: Original, tmp_p
         table = app.screen.query_one(RowTable)
         assert table.chosen == vault.catalogue.get("model", "northwind-1b").object_id
         assert "northwind-1b is recommended: it fits with room to spare." in words(app)
-        assert re.search(r"northwind-70b .*✗", words(app))
+        assert re.search(r"northwind-70b .*✗ 40.7 GiB: 48 GB card", words(app))
         await pilot.press("down")
         await pilot.pause()
         assert "northwind-70b does not fit here" in words(app)
+        assert "it needs a card of 48 GB." in " ".join(words(app).split())
         assert "very roughly" not in words(app)
         await pilot.press("up", "up")
         await pilot.pause()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fixtures.fitting import LLAMA_8B
+from tests.fixtures.fitting import CPU, LLAMA_8B
+from workbench.models.facts import facts_from_config
 from workbench.planning.budget import budget_of
 from workbench.planning.cards import CARDS, needs, smallest
+from workbench.planning.choosing import weigh
 from workbench.planning.lengths import LengthSample
 from workbench.planning.memory import predict
 from workbench.planning.planner import DatasetLength, make_plan
+from workbench.planning.probe import Hardware
 from workbench.recipe import Recipe, parse
 
 GIB = 1 << 30
@@ -67,3 +70,42 @@ def test_a_row_holds_several_short_records() -> None:
     lengths = DatasetLength(10, 1000, 300)
     assert lengths.in_row(1000) == pytest.approx(9)
     assert lengths.in_row(50) == 1
+
+
+# The models that the QLoRA paper (arXiv 2305.14314) and Llama's later releases made the yardstick:
+# hidden size, layers, heads, key-value heads, MLP width, vocabulary; and the card each trains on.
+LADDER = {
+    "7B": (4096, 32, 32, 32, 11008, 32000, 8),
+    "8B": (4096, 32, 32, 8, 14336, 128256, 8),
+    "13B": (5120, 40, 40, 40, 13824, 32000, 12),
+    "33B": (6656, 60, 52, 52, 17920, 32000, 24),
+    "65B": (8192, 80, 64, 64, 22016, 32000, 48),
+    "70B": (8192, 80, 64, 8, 28672, 128256, 48),
+}
+
+
+@pytest.mark.parametrize("name", LADDER)
+def test_the_ladder_of_the_literature_comes_out(name: str) -> None:
+    hidden, layers, heads, kv_heads, mlp, vocab, card = LADDER[name]
+    facts = facts_from_config(
+        {
+            "model_type": "llama",
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "intermediate_size": mlp,
+            "vocab_size": vocab,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": False,
+        }
+    )
+    qlora = needs(facts, Recipe())[0]
+    assert qlora.context == 2048
+    assert qlora.card == card * GIB
+    # What a shelf says of a model that this machine is too small for is the same.
+    tiny = Hardware(CPU, ram_bytes=2 * GIB, available_bytes=2 * GIB)
+    weighed = weigh(name, facts, tiny)
+    assert not weighed.fits
+    assert weighed.card == card * GIB
+    assert weighed.lacking() == f"With rows of 2,048 tokens, it needs a card of {card} GB."

@@ -63,3 +63,20 @@ def test_models_are_weighed_by_the_planner() -> None:
     assert on_laptop.is_slow
     assert weigh("starter", STARTER, LAPTOP).is_toy
     assert weigh("starter", STARTER, LAPTOP).seconds is None
+
+
+def test_a_crowded_card_is_told_from_one_that_is_too_small() -> None:
+    card = WORKSTATION.accelerator
+    assert card is not None
+    crowded = dataclasses.replace(card, free_bytes=4 * GIB)
+    busy = weigh("llama", LLAMA_8B, dataclasses.replace(WORKSTATION, accelerators=(crowded,)))
+    assert not busy.fits
+    assert busy.crowded
+    assert busy.lacking() == "It would fit this card if other programs held none of it."
+    small = dataclasses.replace(card, memory_bytes=4 * GIB, free_bytes=4 * GIB)
+    lacking = weigh("llama", LLAMA_8B, dataclasses.replace(WORKSTATION, accelerators=(small,)))
+    assert not lacking.crowded
+    assert "needs a card of 8 GB" in lacking.lacking()
+    wide = dataclasses.replace(lacking, card=None)
+    assert "no card of 141 GB or less" in wide.lacking()
+    assert weigh("llama", LLAMA_8B, WORKSTATION).lacking() == ""

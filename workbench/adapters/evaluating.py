@@ -10,6 +10,10 @@ from workbench.adapters.library import add_metrics
 from workbench.adapters.short_jobs import Progress, ShortJob, run_job
 from workbench.errors import NotFound
 from workbench.evaluation.comparison import Side, compare
+from workbench.models.shelf import model_facts
+from workbench.planning.after_training import Trained, evaluation_need, require
+from workbench.planning.budget import budget_of
+from workbench.planning.probe import probe_hardware
 from workbench.runs.training import dataset_part, model_part, weights_paths
 from workbench.vault.catalogue import Entry
 from workbench.vault.locking import hold
@@ -42,11 +46,13 @@ def evaluate(
     Raises:
         NotFound: adapter, dataset or base are not in this vault.
         Refused: the adapter belongs to another base. BadInput: nothing can be scored.
+        DoesNotFit: there is not enough memory.
         JobFailed: the job crashed or was stopped.
     """
     entry = vault.catalogue.get("adapter", adapter)
     base = base_of(vault, entry)
     data = _dataset_of(vault, entry, dataset)
+    _check_memory(entry, base, data, max_tokens if answers or show else 0)
     job = ShortJob(
         kind="evaluate",
         objects={"model": base.object_id, "dataset": data.object_id, "adapter": entry.object_id},
@@ -77,6 +83,21 @@ def evaluate(
         "peak_bytes": outcome.state.peak_bytes,
     }
     return document
+
+
+def _check_memory(entry: Entry, base: Entry, data: Entry, answer_tokens: int) -> None:
+    """Refuse what would run out of memory; see `workbench.planning.after_training`."""
+    hardware = probe_hardware()
+    trained = Trained(entry.record["method"], int(entry.record["parameters"]))
+    tokens = data.record.get("tokens", {}).get(base.name, 0)
+    need = evaluation_need(
+        model_facts(base),
+        trained,
+        budget_of(hardware),
+        longest=tokens // max(1, data.record["splits"].get("train", 0)),
+        answer_tokens=answer_tokens,
+    )
+    require(need, hardware, "The evaluation")
 
 
 def _dataset_of(vault: Vault, adapter: Entry, named: str | None) -> Entry:

@@ -78,16 +78,33 @@ def _add(options: argparse.Namespace, console: Console) -> None:
 
 
 def _list(options: argparse.Namespace, console: Console) -> None:
-    from workbench.models.shelf import list_models
+    from workbench.models.shelf import list_models, model_facts
+    from workbench.planning.choosing import weigh
+    from workbench.planning.probe import probe_hardware
+    from workbench.runs.experience import with_experience
 
-    found = list_models(unlock(options))
-    rows = [
-        [d["model"], d["family"], count(d["parameters"]), count(d["context"]), size(d["bytes"])]
-        for d in found
-    ]
+    vault = unlock(options)
+    hardware = with_experience(probe_hardware(), vault)
+    rows, models, lacking = [], [], []
+    for told in list_models(vault):
+        entry = vault.catalogue.get("model", told["object_id"])
+        weighed = weigh(entry.name, model_facts(entry), hardware)
+        models.append({**told, "qlora": weighed.to_json()})
+        fits = "yes" if weighed.has_room else "only just" if weighed.fits else "no"
+        sizes = [count(told["parameters"]), count(told["context"]), size(told["bytes"])]
+        rows.append([told["model"], told["family"], *sizes, fits])
+        if not weighed.fits:
+            lacking.append(
+                f"{entry.name} does not fit here: QLoRA needs at least {size(weighed.needs)} of "
+                f"{size(weighed.of)}. {weighed.lacking()}"
+            )
     console.result(
-        {"models": found},
-        table(rows, ("MODEL", "FAMILY", "PARAMETERS", "CONTEXT", "SIZE"))
+        {"models": models},
+        [
+            *table(rows, ("MODEL", "FAMILY", "PARAMETERS", "CONTEXT", "SIZE", "QLORA FITS")),
+            *([""] if lacking else []),
+            *lacking,
+        ]
         if rows
         else ["No models yet. Put one on the shelf with `workbench model add DIR --name NAME`."],
     )

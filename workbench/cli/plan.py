@@ -83,6 +83,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def _plan(options: argparse.Namespace, console: Console) -> None:
     from workbench.models.facts import facts_from_config
     from workbench.models.shelf import model_facts, model_folder
+    from workbench.planning.after_training import after_training, unmanageable
     from workbench.planning.measured import with_measurement
     from workbench.planning.planner import make_plan, settled
     from workbench.planning.probe import probe_hardware
@@ -125,6 +126,11 @@ def _plan(options: argparse.Namespace, console: Console) -> None:
         recomputed_layers=options.recomputed_layers,
     )
     document = plan.to_json()
+    if plan.chosen is not None:
+        after = unmanageable(facts, plan.chosen, plan.budget)
+        document["advice"] += [note.text for note in after]
+        document["advice_codes"] += [note.code for note in after]
+        document["after"] = after_training(facts, plan.chosen, plan.budget)
     if options.explain:
         from workbench.planning.explaining import explain
 

@@ -18,6 +18,9 @@ PLANNED_TARGETS: tuple[str, ...] = ("nf4", "GGUF", "GGUF LoRA", "GPTQ", "AWQ")
 
 FIDELITY_FILE = "fidelity.json"
 
+# Held-out records that fidelity is measured on.
+PROBED_RECORDS = 64
+
 # What fidelity is measured on when no held-out record of the adapter's dataset is at hand.
 PROBES: tuple[tuple[str, str], ...] = (
     (

@@ -18,10 +18,14 @@ from workbench import durable
 from workbench.adapters.bases import base_of
 from workbench.adapters.short_jobs import JobOutcome, ShortJob, awaited_job
 from workbench.errors import BadInput, NotFound, Refused
-from workbench.exports.contract import ExportRequest
+from workbench.exports.contract import PROBED_RECORDS, ExportRequest
 from workbench.exports.preflight import Room, check_room, check_target, parent_made
 from workbench.exports.provenance import Description, describe
 from workbench.exports.signing import sign_folder
+from workbench.models.shelf import model_facts
+from workbench.planning.after_training import BUILT_IN_POSITIONS, Trained, export_need, require
+from workbench.planning.budget import budget_of
+from workbench.planning.probe import probe_hardware
 from workbench.runs.training import dataset_part, model_part, weights_paths
 from workbench.vault.catalogue import Entry
 
@@ -68,8 +72,25 @@ def _plan(vault: Vault, adapter: str, *, target: str, out: Path, base: str) -> _
     place = check_target(out, vault.home)
     merged = request.target == "safetensors"
     parameters = int(model.record["facts"]["parameters"])
+    _check_memory(vault, entry, model, merged=merged)
     room = check_room(place, parameters * _BFLOAT16_BYTES if merged else int(entry.record["bytes"]))
     return _Plan(request, entry, model, room)
+
+
+def _check_memory(vault: Vault, entry: Entry, model: Entry, *, merged: bool) -> None:
+    """Refuse what would run out of memory; see `workbench.planning.after_training`."""
+    hardware = probe_hardware()
+    trained = Trained(entry.record["method"], int(entry.record["parameters"]))
+    data, positions = _held_out(vault, entry), BUILT_IN_POSITIONS
+    if data is not None:
+        tokens = data[0].record.get("tokens", {}).get(model.name, 0)
+        records = max(1, data[0].record["splits"].get("train", 0))
+        # Half of a record is its answer, as long as nobody counted.
+        positions = max(positions, min(PROBED_RECORDS, records) * tokens // records // 2)
+    need = export_need(
+        model_facts(model), trained, budget_of(hardware), merged=merged, positions=positions
+    )
+    require(need, hardware, "The export")
 
 
 def export_adapter(
@@ -91,7 +112,7 @@ def export_adapter(
 
     Raises:
         UsageError: target or base are unknown. NotFound: adapter or base are not here.
-        BadInput: something stands at `out`. DoesNotFit: the disk is too small.
+        BadInput: something stands at `out`. DoesNotFit: disk or memory is too small.
         Refused: the adapter belongs to another base, or `out` lies in the home.
         JobFailed: the files did not answer as the adapter did (code `fidelity`), or the job
             crashed; nothing is left behind.

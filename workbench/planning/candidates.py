@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,10 @@ class DatasetLength:
     def answered(self) -> float:
         """Share of the tokens that stand in answers; half of them where that is not known."""
         return 0.5 if self.counted is None else min(1.0, self.counted / max(1, self.tokens))
+
+    def usual_record(self, context: int) -> int:
+        """Return the tokens of an average record, as attention on a processor rounds them up."""
+        return min(context, math.ceil(self.mean / 16) * 16)
 
     def filled(self, context: int, rows: int, *, packing: bool) -> tuple[float, float]:
         """Return tokens without and with padding of a micro-batch of `rows` rows.

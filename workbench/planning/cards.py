@@ -59,6 +59,11 @@ def needs(
     )
 
 
+def card_name(card: int) -> str:
+    """Return a card's size as it is sold."""
+    return f"{card >> 30} GB"
+
+
 def smallest(total: int) -> int | None:
     """Return the bytes of the smallest of `CARDS` on which a run of `total` bytes fits."""
     return next((card for card in CARDS if total <= budget_of(card).usable_bytes), None)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from workbench.models.facts import ModelFacts
 from workbench.planning.advice import Advice
+from workbench.planning.budget import budget_of
+from workbench.planning.cards import CARDS, card_name, needs
 from workbench.planning.memory import Device
 from workbench.planning.pace import Shape, seconds_per_token
 from workbench.planning.planner import ROOMY, make_plan
@@ -33,6 +36,9 @@ class Weighed:
         of: Bytes that a run may plan with.
         fits: Whether that suffices.
         seconds: Roughly how long a run takes; None without an amount of data or a known speed.
+        card: Bytes of the smallest card that a usual run fits, rows of `context` tokens; None:
+            none of those that are sold, or it fits here.
+        crowded: Whether it does not fit only because others hold memory of this machine's card.
     """
 
     name: str
@@ -42,6 +48,9 @@ class Weighed:
     fits: bool
     device: Device
     seconds: float | None = None
+    card: int | None = None
+    context: int = 0
+    crowded: bool = False
 
     @property
     def has_room(self) -> bool:
@@ -57,6 +66,27 @@ class Weighed:
     def is_toy(self) -> bool:
         """Whether the model is too small for anything but trying things out."""
         return self.parameters < LEAST_USEFUL
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `workbench model list --json` says of it."""
+        return {
+            "fits": self.fits,
+            "needs_bytes": self.needs,
+            "of_bytes": self.of,
+            "device": self.device,
+            "card_bytes": self.card,
+        }
+
+    def lacking(self) -> str:
+        """Say in a sentence what a model that does not fit would need; empty where it fits."""
+        if self.fits:
+            return ""
+        if self.crowded:
+            return "It would fit this card if other programs held none of it."
+        rows = f"rows of {self.context:,} tokens"
+        if self.card is None:
+            return f"With {rows}, no card of {card_name(CARDS[-1])} or less holds it."
+        return f"With {rows}, it needs a card of {card_name(self.card)}."
 
 
 def weigh(name: str, facts: ModelFacts, hardware: Hardware, *, tokens: int = 0) -> Weighed:
@@ -90,6 +120,8 @@ def weigh(name: str, facts: ModelFacts, hardware: Hardware, *, tokens: int = 0) 
             dora=False,
         )
         seconds = pace * tokens * Recipe().epochs
+    room_in_all = budget_of(plan.budget.total_bytes).usable_bytes
+    needing = None if needed.fits else needs(facts, Recipe(method="qlora"))[0]
     return Weighed(
         name=name,
         parameters=facts.parameters,
@@ -98,6 +130,11 @@ def weigh(name: str, facts: ModelFacts, hardware: Hardware, *, tokens: int = 0) 
         fits=needed.fits,
         device=plan.budget.device,
         seconds=seconds,
+        card=None if needing is None else needing.card,
+        context=0 if needing is None else needing.context,
+        crowded=not needed.fits
+        and plan.budget.device == "cuda"
+        and needed.predicted.total <= room_in_all,
     )
 
 

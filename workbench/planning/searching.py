@@ -114,12 +114,6 @@ class Search:
             return 1.0
         return self.dataset.in_row(context)
 
-    def _usual_record(self, context: int) -> int | None:
-        """Tokens of an average record, as attention on a processor rounds them up."""
-        if self.dataset is None:
-            return None
-        return min(context, math.ceil(self.dataset.mean / 16) * 16)
-
     def _most_recomputed(self) -> int:
         told = self.recipe.recompute
         if isinstance(told, int):
@@ -166,7 +160,7 @@ class Search:
             dora=self.recipe.dora,
             device=self.budget.device,
             compute_bytes=self.budget.compute_bytes,
-            record=self._usual_record(context),
+            record=self.dataset.usual_record(context) if self.dataset else None,
             offload=offload,
         )
         trained = trained_parameters(

@@ -33,13 +33,12 @@ from workbench.engine.reporting import Reporter
 from workbench.engine.sides import OpenedAdapter, Sides, common_method
 from workbench.engine.usage import peak_bytes
 from workbench.errors import InternalError, Refused
-from workbench.exports.contract import PROBES, ExportRequest, Fidelity
+from workbench.exports.contract import PROBED_RECORDS, PROBES, ExportRequest, Fidelity
 from workbench.models.codec import TextCodec
 
 if TYPE_CHECKING:
     from workbench.engine.session import Session
 
-_PROBED_RECORDS = 64
 _WRITTEN = "written"
 
 
@@ -121,7 +120,7 @@ class _Job:
                 dataset.records(part["split"]),
                 self.codec,
                 context=self.sides.loaded.facts.context,
-                limit=_PROBED_RECORDS,
+                limit=PROBED_RECORDS,
             )
         return split.examples, True
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.models.shelf import STARTER, model_facts, show_model
 from workbench.planning.advice import Advice
+from workbench.planning.cards import card_name
 from workbench.planning.choosing import GUESSED_TOKENS, Weighed, recommend, weigh
 from workbench.planning.probe import probe_hardware
 from workbench.runs.experience import with_experience
@@ -127,11 +128,16 @@ def shelf_row(model: ShelfModel) -> tuple[Cell, ...]:
 
 
 def need_cell(weighed: Weighed) -> Cell:
-    """Return a cell such as `✓ 610 MiB of 11 GiB`."""
+    """Return a cell such as `✓ 610 MiB of 11 GiB`, or `✗ 41 GiB: 48 GB card`."""
     need = f"{size(weighed.needs)} of {size(weighed.of)}"
     if weighed.has_room:
         return Cell(f"✓ {need}", "good")
-    return Cell(f"▲ {need}", "poor") if weighed.fits else Cell(f"✗ {need}", "bad")
+    if weighed.fits:
+        return Cell(f"▲ {need}", "poor")
+    if not weighed.crowded:
+        card = "no card" if weighed.card is None else f"{card_name(weighed.card)} card"
+        need = f"{size(weighed.needs)}: {card}"
+    return Cell(f"✗ {need}", "bad")
 
 
 def need_sentence(weighed: Weighed) -> str:
@@ -144,7 +150,9 @@ def need_sentence(weighed: Weighed) -> str:
         f"{weighed.name} {found}: QLoRA needs at least {size(weighed.needs)} of the "
         f"{size(weighed.of)} that are free {_DEVICES[weighed.device]}."
     )
-    if weighed.fits and weighed.seconds is not None:
+    if not weighed.fits:
+        return f"{sentence} {weighed.lacking()}"
+    if weighed.seconds is not None:
         minutes = max(60 * round(weighed.seconds / 60), 60)
         sentence += f" Training takes very roughly {_roughly(minutes)}."
     return sentence

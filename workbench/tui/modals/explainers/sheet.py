@@ -9,7 +9,7 @@ from textual.content import Content
 
 from workbench.models.facts import ModelFacts
 from workbench.planning.budget import Budget
-from workbench.planning.candidates import Candidate
+from workbench.planning.candidates import Candidate, DatasetLength
 from workbench.planning.memory import Prediction, predict
 from workbench.recipe import Recipe
 
@@ -27,26 +27,33 @@ class About:
         recipe: The settings, with what the planner left open still `auto`.
         candidate: The run as it would be.
         budget: The device.
+        dataset: What there is to train on; None until it was measured.
     """
 
     facts: ModelFacts
     recipe: Recipe
     candidate: Candidate
     budget: Budget
+    dataset: DatasetLength | None = None
 
     def predicted(self, recomputed: int) -> Prediction:
-        """Return the memory of this run with another number of recomputed layers."""
+        """Return the memory of this run with another number of recomputed layers.
+
+        For the number of the candidate it is what the bars show.
+        """
+        context = self.candidate.context
         return predict(
             self.facts,
             method=self.candidate.method,
             rank=self.candidate.rank,
-            context=self.candidate.context,
+            context=context,
             micro_batch=self.candidate.micro_batch,
             recomputed_layers=recomputed,
             optimizer=self.recipe.optimizer,
             targets=self.recipe.targets,
             dropout=self.recipe.dropout,
             dora=self.recipe.dora,
+            record=self.dataset.usual_record(context) if self.dataset else None,
             device=self.budget.device,
             compute_bytes=self.budget.compute_bytes,
             offload=self.candidate.offload,

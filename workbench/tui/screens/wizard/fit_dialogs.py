@@ -31,7 +31,14 @@ def explain(app: App[Any], known: Outlook, term: str) -> None:
     from workbench.tui.modals.explainers.modal import ExplainerModal
     from workbench.tui.modals.explainers.sheet import About
 
-    about = About(known.ground.facts, known.recipe, known.candidate, known.plan.budget)
+    lengths = known.ground.lengths
+    about = About(
+        known.ground.facts,
+        known.recipe,
+        known.candidate,
+        known.plan.budget,
+        lengths.whole if lengths else None,
+    )
     app.push_screen(ExplainerModal(term, about))
 
 

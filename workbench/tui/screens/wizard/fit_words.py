@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+from workbench.planning.advice import Advice
+from workbench.planning.after_training import unmanageable
 from workbench.planning.budget import Budget
 from workbench.planning.candidates import Candidate
-from workbench.planning.cards import CARDS, Need, needs
+from workbench.planning.cards import CARDS, Need, card_name, needs
 from workbench.tui.screens.wizard.outlook import Outlook
 from workbench.tui.widgets.legend import Entry
 from workbench.tui.widgets.memory_bars import PARTS, Bar
@@ -60,11 +62,6 @@ def line(outlook: Outlook) -> str:
     accelerator = outlook.ground.hardware.accelerator
     place = "main memory" if accelerator is None else "the GPU"
     return f"this machine: {usable} of {place} usable"
-
-
-def card_name(card: int) -> str:
-    """Return a card's size as it is sold."""
-    return f"{card >> 30} GB"
 
 
 def entries(outlook: Outlook) -> tuple[Entry, ...]:
@@ -156,7 +153,11 @@ def advice(outlook: Outlook) -> list[str]:
         said.append(
             f"You look at a card of {card_name(outlook.card)}; training happens on this machine."
         )
-    return [each for each in (*said, *outlook.plan.advice) if each]
+    after: tuple[Advice, ...] = ()
+    if outlook.fits and not outlook.card:
+        after = unmanageable(outlook.ground.facts, outlook.candidate, outlook.plan.budget)
+    told = (*said, *(each.text for each in after), *outlook.plan.advice)
+    return [each for each in told if each]
 
 
 def needed(outlook: Outlook) -> tuple[Need, ...]:
