@@ -79,7 +79,7 @@ def test_recomputation_shows_what_predict_says() -> None:
         text = passes.page(told, layers).plain
         line = next(each for each in text.splitlines() if f"{layers} of 32" in each)
         assert size(total) in line
-        assert ("does not fit" in line) == (total > told.budget.usable_bytes)
+        assert ("too much" in line) == (total > told.budget.usable_bytes)
 
 
 def test_recomputation_counts_the_datas_records_as_the_bars_do() -> None:

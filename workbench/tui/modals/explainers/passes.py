@@ -34,7 +34,7 @@ def page(about: About, recomputed: int) -> Content:
     for number in sorted({0, recomputed, layers}):
         marked = "bold" if number == recomputed else ""
         total = about.predicted(number).total
-        over = "" if total <= about.budget.usable_bytes else "  does not fit"
+        over = "" if total <= about.budget.usable_bytes else "  too much"
         pace = f"{100 * _pace(about, number):.0f} %"
         text = f" {f'{number} of {layers}':<22}{size(total):>20}{pace:>16}"
         sheet.row((text + over, marked))
