@@ -203,6 +203,20 @@ def test_a_home_that_is_not_there_is_named(
     assert not absent.exists()
 
 
+def test_a_home_of_an_unknown_user_is_wrong_usage(shell: Shell) -> None:
+    error = shell.json("--home", "~nobody-knows-them/home", "run", "list", expect=2)["error"]
+    assert error["code"] == "unknown_user"
+
+
+def test_the_exported_log_replaces_no_file(shell: Shell, tmp_path: Path) -> None:
+    place = tmp_path / "log.jsonl"
+    shell.json("audit", "export", "--out", place)
+    before = place.read_bytes()
+    assert before
+    assert shell.json("audit", "export", "--out", place, expect=3)["error"]["code"] == "out_exists"
+    assert place.read_bytes() == before
+
+
 def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -168,10 +168,10 @@ def test_an_unknown_target_is_named_with_the_known_ones() -> None:
 
 
 def test_a_prediction_is_fast_enough_for_a_slider() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for rank in range(1, 101):
         llama(rank=rank)
-    assert time.perf_counter() - began < 0.5  # 5 ms each, on a machine that does other things
+    assert time.process_time() - began < 0.5  # 5 ms each, on a machine that does other things
 
 
 RUNS = st.fixed_dictionaries(

@@ -285,10 +285,10 @@ def test_the_document_is_that_of_the_contract() -> None:
 
 def test_a_plan_takes_less_than_a_blink() -> None:
     make_plan(LLAMA_8B, 24 * GIB)
-    began = time.perf_counter()
+    began = time.process_time()
     for memory in range(8, 28):
         make_plan(LLAMA_8B, memory * GIB)
-    assert (time.perf_counter() - began) / 20 < 0.1
+    assert (time.process_time() - began) / 20 < 0.1
 
 
 @settings(deadline=None)  # a busy machine is no failure

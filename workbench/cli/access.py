@@ -25,8 +25,19 @@ def home_of(options: argparse.Namespace) -> Path:
 
 
 def home_named(named: str | None) -> Path:
-    """Return the home that `--home` named, or without it the default one."""
-    return Path(named).expanduser().absolute() if named else default_home()
+    """Return the home that `--home` named, or without it the default one.
+
+    Raises:
+        UsageError: It lies in the home of a user whom this machine does not know.
+    """
+    try:
+        return Path(named).expanduser().absolute() if named else default_home()
+    except RuntimeError as error:
+        raise UsageError(
+            "The home is named after a user whom this machine does not know.",
+            hint="Name it by its whole path, in --home or WORKBENCH_HOME.",
+            code="unknown_user",
+        ) from error
 
 
 def unlock(options: argparse.Namespace) -> Vault:

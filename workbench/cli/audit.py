@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ def _head(options: argparse.Namespace, console: Console) -> None:
 
 
 def _export(options: argparse.Namespace, console: Console) -> None:
+    if os.path.lexists(options.out):
+        raise BadInput(
+            f"{options.out} is there already; nothing was written.",
+            hint="Name a new file.",
+            code="out_exists",
+        )
     lines = "\n".join(unlock(options).audit.export()) + "\n"
     try:
         publish_bytes(options.out.absolute(), lines.encode())

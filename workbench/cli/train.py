@@ -171,6 +171,13 @@ def _measured(event: dict[str, Any]) -> str:
 
 def show_event(event: dict[str, Any], console: Console) -> None:
     """Tell one event of a run: steps move the progress line, milestones get a line."""
+    try:
+        _tell(event, console)
+    except (KeyError, TypeError, ValueError, AttributeError):  # a field is gone, or of another kind
+        console.say(f"  {event.get('type', 'something')}.")
+
+
+def _tell(event: dict[str, Any], console: Console) -> None:
     kind = event["type"]
     if kind == "step":
         left = duration(event["eta_seconds"])

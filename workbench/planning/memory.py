@@ -174,15 +174,13 @@ def predict(
             context=context,
             rows=micro_batch,
             recomputed=recomputed,
-            adapters_kept=-_left_out(facts, chosen),
+            left_out=_left_out(facts, chosen),
             trained=trained,
-            copies=0,
             unpacked=_UNPACKED * compute_bytes * (method == "qlora"),
             masked=masked,
             record=by_record,
             chunk=LOGIT_CHUNK_TOKENS,
             wide=compute_bytes / 2,
-            fused=True,
             offload=offload,
         ).fullest()
     prediction = Prediction(

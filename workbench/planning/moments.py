@@ -6,15 +6,18 @@ H heads, V vocabulary, M tokens of a micro-batch, P trained parameters, L layers
 The FIRST n layers are recomputed: when the backward pass reaches them, what the others kept is
 gone.
 
+This is how plain adapters train, by fused nodes (`workbench.engine.fused`, `norms`);
+`workbench.planning.replay` has the other ways.
+
 What one token leaves in one layer for the backward pass (`kept_per_token`), in 16-bit arithmetic:
 
-- each norm its input in 32 bit, 4h, and one number, 4; those before linears their output, 2h, which
-  all linears of a group share: `12h + 8` with two norms, `20h + 16` with Gemma's four;
+- each norm its input, 2h, which a recomputed layer has to keep anyway, and one number, 4; those
+  before linears their output, 2h, which all linears of a group share: `8h + 8` with two norms,
+  `12h + 16` with Gemma's four;
 - attention its queries and output, 4q, and keys and values, 4kv; an attention mask has them
   repeated to all heads, 4q instead (a single one serves all as it is), and stands beside them,
   2s (`use_gqa_in_sdpa` and `repeat_kv` in transformers' sdpa_attention.py); 4H for
-  the sums of its softmax. Norms of queries and keys: their inputs in 32 bit, 4(q + kv), and 4 for
-  each head;
+  the sums of its softmax. Norms of queries and keys: their inputs, 2(q + kv), and 4 for each head;
 - Gemma 2 bounds the scores, which no fused kernel does: instead of mask and sums, all scores are
   kept as tanh, softmax (32 bit) and weights, 8Hs;
 - Phi-3 cuts queries, keys and values out of one tensor. Where the values are not repeated to all
@@ -24,31 +27,22 @@ What one token leaves in one layer for the backward pass (`kept_per_token`), in 
   are rearranged, so the output stands there twice, 2q more, and one mask of a record's square
   serves all; in records of up to 256 tokens the scores are kept instead, in 32 bit and as weights,
   6H for each token of one;
-- the MLP gate, up, activation and product: 8i.
+- the MLP gate and up: 4i. Adapters leave nothing.
 
 The moments:
 
-1. The loss: all that layers kept; the last norm, `6h`, counted positions and their gradient, 4h;
-   rotary tables, 4d; logits of a chunk: `12V` a token (the chunk before stands until the next is
-   made: 32-bit logits twice, 16-bit slope and logits), 10V if there is one chunk only, 16V where
-   they are bounded.
-2. The start of the backward pass: the last norm's, `24h` (its input and five 32-bit temporaries).
-3. The backward pass of a layer's MLP: what the layer kept, the residual's gradient 2h, the gradient
-   of the product three times (adapter, base, sum) where the product itself is gone: +4i; or, with
-   few tokens, twice and the unpacked matrix: +2i and `2hi(1 + 1/32)`. With Gemma's norms behind
-   the MLP, theirs before: +22h. Phi-3 computes gate and up as one, three times as well when it
-   recomputes them: +4h + 4i; it unpacks them as one, when the rest of the MLP is gone.
+1. The loss: all that layers kept; the last norm, counted positions and their gradient, `8h`; rotary
+   tables, 4d; logits of a chunk: `12V` a token (the chunk before stands until the next is made:
+   32-bit logits twice, 16-bit slope and logits), 10V if there is one chunk only, 16V where they are
+   bounded.
+2. The start of the backward pass: the last norm's, `16h`.
+3. The backward pass of a layer: what it kept, and of its MLP activation and product, then the
+   activation and the product's gradient beside the unpacked matrix, `2h + 4i`; then both gradients
+   and the input's, `4h + 4i`, beside the next matrix; or a norm's, `16h`.
 4. Gemma 2: the backward pass of its attention: `14Hs + 6q + 8h`.
-5. The end of the forward pass: autocast keeps the 16-bit copies of ALL adapters until then (2P); a
-   recomputed layer at work holds up to 8i + 6h, or 4i + 6h and the unpacked matrix.
+5. The end of the forward pass: a recomputed layer at work holds `6i + 6h`, any other `2i + 6h`
+   besides what it keeps, and the unpacked matrix.
 6. The update: all gradients, 4P.
-
-Plain adapters train by fused nodes (`workbench.engine.fused`, `norms`), which keep less. Norms keep
-their input in 16 bit, 2h, which a recomputed layer has to keep anyway; those of queries and keys
-2(q + kv); the MLP gate and up alone, 4i; adapters nothing, and no copies. At the moments: (1) `8h`;
-(2) `16h`; (3) activation and product, then the activation and the product's gradient beside the
-unpacked matrix, +2h + 4i; then both gradients and the input's, +4h + 4i, beside the next matrix; or
-a norm's backward pass, +16h; (5) 6i + 6h, or 2i + 6h where gate and up stay, and the matrix.
 
 In (3) and (4) the gradients of the layers above are there, 4P/L each; the fullest of these is at
 one end of the recomputed or of the other layers, because everything changes by the same amount from
@@ -102,16 +96,14 @@ class Step:
     Attributes:
         tokens: M, of `rows` rows of `context` tokens.
         recomputed: n.
-        adapters_kept: Bytes that a token leaves in the adapters of one layer.
+        left_out: Bytes that a token leaves less in one layer where linears have no adapter.
         trained: P.
-        copies: Bytes of a trained parameter's copy in computing precision; 0 without copies.
         unpacked: Bytes that one weight of a linear takes while that is unpacked; 0 if it never is.
         masked: Whether attention gets a mask.
         record: Tokens of a record where attention goes record by record, as on a processor;
             0 where it takes whole rows.
         chunk: Tokens that the loss works on at a time.
         wide: Bytes of an activation by those of 16 bit.
-        fused: Whether adapters train by the fused nodes.
         offload: Whether the inputs of recomputed layers wait in main memory.
     """
 
@@ -119,15 +111,13 @@ class Step:
     context: int
     rows: int
     recomputed: int
-    adapters_kept: int
+    left_out: int
     trained: int
-    copies: int
     unpacked: float
     masked: bool
     record: int
     chunk: int
     wide: float = 1.0
-    fused: bool = False
     offload: bool = False
 
     @property
@@ -144,25 +134,16 @@ class Step:
         tables = (8 if facts.family == "gemma3_text" else 4) * facts.head_dim + 36
         masks = mask_bytes(facts, self.masked, self.recomputed, self.context, self.tokens)
         stays = every + self._bytes(tables)
-        loss, start = (8, 16) if self.fused else (10, 24)
         logits = logit_bytes(facts, self.tokens, self.chunk)
-        yield Moment(stays + self._bytes(loss * hidden), logits, masks)
-        yield Moment(stays + self._bytes(start * hidden), 0, masks)
+        yield Moment(stays + self._bytes(8 * hidden), logits, masks)
+        yield Moment(stays + self._bytes(16 * hidden), 0, masks)
         for layer in {0, 1, self.recomputed - 1, self.recomputed, facts.layers - 1}:
             if 0 <= layer < facts.layers:
                 yield from self._backward(layer, tables, masks)
-        at_work, matrix = 6 * hidden, self._matrix("down_proj")
-        if self.fused:
-            product, tail = 0, (2 if self.recomputed < facts.layers else 6) * facts.mlp
-        elif self.recomputed < facts.layers:
-            product, tail = 0, 0
-        else:
-            product, tail = 8 * facts.mlp, 4 * facts.mlp
-        casts = self.copies * self.trained * self.recomputed // facts.layers
+        at_work = 6 * hidden + (2 if self.recomputed < facts.layers else 6) * facts.mlp
         if self.offload and self.recomputed > ON_DEVICE:
             at_work += 2 * hidden
-        for width, unpacked in ((product, 0), (tail, matrix)):
-            yield Moment(stays + self._bytes(at_work + width) + casts, 0, masks + unpacked)
+        yield Moment(stays + self._bytes(at_work), 0, masks + self._matrix("down_proj"))
         yield Moment(self._bytes(tables), 0, 0, 4 * self.trained)
 
     def _backward(self, layer: int, tables: int, masks: int) -> Iterator[Moment]:
@@ -171,14 +152,14 @@ class Step:
         hidden = facts.hidden
         below = self._bytes(tables) + self.kept_below(layer)
         if layer < self.recomputed:
-            # The layer's input, which a fused norm keeps as well if it wants a gradient.
-            known = self.offload or (self.fused and layer > 0)
+            # The layer's input, which its norm keeps as well if it wants a gradient.
+            known = self.offload or layer > 0
             below += 0 if known else self._bytes(2 * hidden)
         else:
             masks = masks if self.recomputed else 0
         gradients = 4 * self.trained * (facts.layers - 1 - layer) // facts.layers
         own = self.kept_by_layer(layer)
-        for width, unpacked in self._widths(layer):
+        for width, unpacked in self._widths():
             yield Moment(below + own + self._bytes(width), 0, masks + unpacked, gradients)
         if facts.family == _EAGER:
             scores = 14 * facts.heads * self.context
@@ -186,24 +167,13 @@ class Step:
             width = scores + queries + 8 * hidden
             yield Moment(below + self._bytes(width), 0, masks, gradients)
 
-    def _widths(self, layer: int) -> Iterator[tuple[int, int]]:
+    def _widths(self) -> Iterator[tuple[int, int]]:
         """Yield what a token and an unpacked matrix take in a layer's backward pass: (3)."""
-        facts, hidden, mlp = self.facts, self.facts.hidden, self.facts.mlp
-        down = self._matrix("down_proj")
-        if self.fused:
-            entry = "gate_up_proj" if facts.family == _FUSED else "gate_proj"
-            yield 2 * hidden + 4 * mlp, down
-            yield 4 * hidden + 4 * mlp, self._matrix(entry)
-            yield 16 * hidden, 0
-            return
-        yield 2 * hidden + 4 * mlp, 0
-        yield 2 * hidden + 2 * mlp, down
-        if facts.family in _SANDWICH:
-            yield 22 * hidden, 0
-        if facts.family == _FUSED:
-            yield 4 * hidden - 4 * mlp, self._matrix("gate_up_proj")
-            if layer < self.recomputed:
-                yield 4 * hidden + 4 * mlp, 0
+        hidden, mlp = self.facts.hidden, self.facts.mlp
+        entry = "gate_up_proj" if self.facts.family == _FUSED else "gate_proj"
+        yield 2 * hidden + 4 * mlp, self._matrix("down_proj")
+        yield 4 * hidden + 4 * mlp, self._matrix(entry)
+        yield 16 * hidden, 0
 
     def kept_by_all(self) -> int:
         """Bytes that all layers keep until the backward pass."""
@@ -223,13 +193,11 @@ class Step:
 
     def kept_by_layer(self, layer: int) -> int:
         """Bytes that one layer keeps when it is not recomputed, or has just been."""
-        per_token = kept_per_token(
-            self.facts, self.context, self.masked, self.record, fused=self.fused
-        )
-        per_token += self.adapters_kept
+        per_token = kept_per_token(self.facts, self.context, self.masked, self.record)
+        per_token -= self.left_out
         if layer == 0:
-            per_token -= (2 if self.fused else 4) * self.facts.hidden
-        kept = self._bytes(per_token) + self.copies * self.trained // self.facts.layers
+            per_token -= 2 * self.facts.hidden
+        kept = self._bytes(per_token)
         if self.record > EXPLICIT_TOKENS and self.facts.family not in _WHOLE:
             kept += int(self.wide * 2 * self.record**2)
         return kept
@@ -243,18 +211,15 @@ class Step:
         return int(self.wide * per_token * self.tokens)
 
 
-def kept_per_token(
-    facts: ModelFacts, context: int, masked: bool, record: int = 0, *, fused: bool = False
-) -> int:
+def kept_per_token(facts: ModelFacts, context: int, masked: bool, record: int = 0) -> int:
     """Return the bytes that one token leaves in one layer, adapters left out, in 16 bit."""
     queries, keys = facts.heads * facts.head_dim, facts.kv_heads * facts.head_dim
     norms = 4 if facts.family in _SANDWICH else 2
-    normed, inner = (2, 4) if fused else (4, 8)
-    kept = norms * (normed * facts.hidden + 4) + 4 * facts.hidden + inner * facts.mlp
+    kept = norms * (2 * facts.hidden + 4) + 4 * facts.hidden + 4 * facts.mlp
     repeated = record > 0 or (masked and facts.kv_heads > 1)
     kept += 4 * queries + (4 * queries if repeated else 4 * keys)
     if facts.qk_norm:
-        kept += normed * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
+        kept += 2 * (queries + keys) + 4 * (facts.heads + facts.kv_heads)
     if facts.family == _EAGER:
         return kept + 8 * facts.heads * context
     if record > EXPLICIT_TOKENS:

@@ -132,10 +132,10 @@ class ChooseStage(Stage):
     @on(Button.Pressed, "#browse")
     def action_browse(self) -> None:
         """Choose a file from the folders."""
-        from workbench.tui.modals.pickers import FilesModal
+        from workbench.tui.modals.pickers import FilesModal, nearest_folder
 
-        files = self.step.draft.files
-        start = Path(files[-1]).parent if files else Path.home()
+        files, typed = self.step.draft.files, self.query_one("#path", Input).value.strip()
+        start = nearest_folder(typed or (str(Path(files[-1]).parent) if files else ""))
 
         def taken(path: Path | None) -> None:
             if path is not None:
