@@ -24,6 +24,7 @@ from workbench.tui.modals.expert import ExpertModal
 from workbench.tui.modals.page import HelpModal
 from workbench.tui.modals.pickers import FolderModal
 from workbench.tui.overview import Overview, next_step, progress_line, run_counts
+from workbench.tui.palette import Palette
 from workbench.tui.screens.home import HomeScreen
 from workbench.tui.session import Session, Tour
 from workbench.tui.widgets.plain import Plain
@@ -216,5 +217,19 @@ def test_a_result_closes_what_is_open_over_its_dialog(session: Session) -> None:
         places.dismiss(None)
         await pilot.pause()
         assert isinstance(app.screen, HomeScreen)
+
+    drive(session, steps)
+
+
+def test_a_search_that_begins_in_a_closed_palette_ends_nothing(session: Session) -> None:
+    async def steps(pilot: Pilot[int], app: WorkbenchApp) -> None:
+        await pilot.press("ctrl+p")
+        palette = app.screen
+        assert isinstance(palette, Palette)
+        await palette.dismiss(None)
+        palette._gather_commands("runs")
+        await pilot.pause(0.1)
+        assert app.is_running
+        assert not app.failure
 
     drive(session, steps)

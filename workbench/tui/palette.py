@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
+from textual import work
 from textual.binding import BindingType
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.css.query import NoMatches
 
 from workbench.tui.modals.base import HELP_KEY, ClosesOnce
 from workbench.tui.navigation import PLACES
@@ -25,9 +28,17 @@ class Command(NamedTuple):
 
 
 class Palette(CommandPalette, ClosesOnce[None]):
-    """Textual's, which closes itself alone."""
+    """Textual's, which closes itself alone and looks for nothing once it is closed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [HELP_KEY]
+
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
+    async def _gather_commands(self, search_value: str) -> None:
+        # Keys typed ahead start a search in a palette that Escape has closed; Textual's would end
+        # the app, because its list is gone.
+        with contextlib.suppress(NoMatches):
+            gather: Any = CommandPalette._gather_commands
+            await gather.__wrapped__(self, search_value)
 
 
 class WorkbenchCommands(Provider):
