@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from importlib.resources import files
@@ -29,10 +30,17 @@ RECORDS = 160
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def place() -> Iterator[Path]:
+    """A folder whose path is short, and as long each time: longer ones wrap elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="wb-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def terminal(place: Path) -> Iterator[Terminal]:
     opened = Terminal.open(
-        tmp_path,
-        [sys.executable, "-I", "-m", "workbench", "--home", str(tmp_path / "home")],
+        place,
+        [sys.executable, "-I", "-m", "workbench", "--home", str(place / "home")],
         (80, 24),
         OMP_NUM_THREADS="1",
         TERM="xterm-256color",
@@ -63,26 +71,26 @@ def check(name: str, shown: str, folder: Path) -> None:
     assert path.read_text(encoding="utf-8") == steady, name
 
 
-def test_from_welcome_to_an_exported_adapter(terminal: Terminal, tmp_path: Path) -> None:
-    check("1-welcome", terminal.wait("Make the vault"), tmp_path)
+def test_from_welcome_to_an_exported_adapter(terminal: Terminal, place: Path) -> None:
+    check("1-welcome", terminal.wait("Make the vault"), place)
     terminal.type(PASSPHRASE)
     terminal.press("Enter")
     terminal.type(PASSPHRASE)
     terminal.press("Enter")
     shown = terminal.wait("type its last group")
-    check("2-recovery-key", shown, tmp_path)
+    check("2-recovery-key", shown, place)
     terminal.type(re.findall(r"-([0-9A-Z]{4})\s", shown)[-1])
     terminal.press("Enter")
-    check("3-home", terminal.wait("Begin: bring in your data"), tmp_path)
+    check("3-home", terminal.wait("Begin: bring in your data"), place)
 
     terminal.press("Enter")
-    check("4-data", terminal.wait("a path, such as"), tmp_path)
-    terminal.type(str(sample(tmp_path)))
+    check("4-data", terminal.wait("a path, such as"), place)
+    terminal.type(str(sample(place)))
     terminal.press("Enter")
     terminal.wait("columns instruction, input, output")
     terminal.go("C-n", "Seal the records")
     terminal.go("C-n", "On to the model")
-    check("5-model", terminal.go("C-n", "Use this model"), tmp_path)
+    check("5-model", terminal.go("C-n", "Use this model"), place)
     terminal.go("C-n", "Go with what fits best")
     terminal.go("C-n", "Name of the adapter")
     terminal.press("C-n")
@@ -90,12 +98,12 @@ def test_from_welcome_to_an_exported_adapter(terminal: Terminal, tmp_path: Path)
     terminal.press("C-n")
     terminal.wait("Compare again", 180)
     terminal.go("C-n", "Finish")
-    check("7-keep", terminal.wait("are free there"), tmp_path)
-    export(terminal, tmp_path / "taken-out")
+    check("7-keep", terminal.wait("are free there"), place)
+    export(terminal, place / "taken-out")
     terminal.press("C-n")
-    check("9-home-again", terminal.wait("Open Playground"), tmp_path)
+    check("9-home-again", terminal.wait("Open Playground"), place)
 
-    names = {path.name for path in (tmp_path / "taken-out").iterdir()}
+    names = {path.name for path in (place / "taken-out").iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "MANIFEST.json"} <= names
     terminal.press("C-q")
     deadline = time.monotonic() + 15
