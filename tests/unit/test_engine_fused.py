@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +357,33 @@ def test_nothing_waits_after_a_pass(folders: dict[str, Path]) -> None:
     gradient(passes)
     layer: Any = decoder_layers(passes.model)[0]
     assert not layer.self_attn.q_proj.forward._together._waiting
+
+
+def test_a_pass_that_broke_off_is_let_go_of_by_the_first_layer_of_the_next(
+    folders: dict[str, Path],
+) -> None:
+    passes = adapted_model(folders["qwen3"], fused=True)
+    layers: list[Any] = list(decoder_layers(passes.model))
+    first, last = layers[0], layers[-1]
+    norm, kept = last.self_attn.q_norm, []
+    usual = norm.forward
+
+    def no_room(queries: Tensor) -> Tensor:
+        _, keys = last.self_attn.q_proj.forward._together._waiting[1]
+        kept.append(weakref.ref(keys))
+        raise MemoryError
+
+    norm.forward = no_room  # between the queries and the keys that were made with them
+    with pytest.raises(MemoryError):
+        gradient(passes)
+    norm.forward = usual
+    before = first.self_attn.o_proj.forward
+
+    def looked_at(inputs: Tensor) -> Tensor:
+        gc.collect()
+        assert kept[0]() is None
+        found: Tensor = before(inputs)
+        return found
+
+    first.self_attn.o_proj.forward = looked_at
+    gradient(passes)

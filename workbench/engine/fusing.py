@@ -27,32 +27,39 @@ _ENTRIES = (("gate_proj", "up_proj"), ("gate_up_proj",))
 
 def fuse(model: Any) -> None:
     """Let a model's blocks compute by the fused nodes wherever a call allows it."""
+    waiting: _Waiting = {}
     layer: Any
     for layer in decoder_layers(model):
         layer.mlp.forward = MethodType(_mlp_forward, layer.mlp)
         attention = layer.self_attn
         members = [getattr(attention, name, None) for name in _SHARED_INPUT]
         if all(members):
-            _Together(members)
+            _Together(members, waiting)
         for name in ("qkv_proj", "o_proj"):
             alone = getattr(attention, name, None)
             if isinstance(alone, LoraLayer):
-                _Together([alone])
+                _Together([alone], waiting)
     for module in inner(model).model.modules():
         if type(module).__name__.endswith("RMSNorm"):
             module.forward = MethodType(_norm_forward, module)
 
 
+# What a member will be asked for: the input, and what it makes of that.
+_Waiting = dict[int, tuple[Tensor, Tensor]]
+
+
 class _Together:
     """Linears that are asked one after the other for the same input, and answer from one node.
 
-    The first one's call computes all; what the others make waits until they are asked.
+    The first one's call computes all; what the others make waits until they are asked. All layers
+    of a model wait in one place: a pass that ran out of memory in between leaves something there,
+    and with it all that its layers kept, which the next pass lets go of in its first layer.
     """
 
-    def __init__(self, members: Sequence[Any]) -> None:
+    def __init__(self, members: Sequence[Any], waiting: _Waiting) -> None:
         self._members = members
         self._usual = [member.forward for member in members]
-        self._waiting: dict[int, tuple[Tensor, Tensor]] = {}
+        self._waiting = waiting
         for place, member in enumerate(members):
             member.forward = _Member(self, place)
 
@@ -63,7 +70,7 @@ class _Together:
             parts = plain_parts(self._members, inputs)
             if parts is not None:
                 found = linears(inputs, parts)
-                self._waiting = {number: (inputs, output) for number, output in enumerate(found)}
+                self._waiting.update({n: (inputs, output) for n, output in enumerate(found)})
         made_of, output = self._waiting.pop(place, (None, None))
         if output is None or made_of is not inputs:
             usual: Tensor = self._usual[place](inputs)
