@@ -50,19 +50,21 @@ KEYS = (
 )
 
 
+SOUND = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 8,
+    "vocab_size": 99,
+}
+
+
 @settings(max_examples=2000, deadline=None)
 @given(st.sampled_from(FAMILIES), st.dictionaries(st.sampled_from(KEYS), SIZES))
 def test_any_config_gives_facts_or_a_refusal(family: str, config: dict[str, Any]) -> None:
-    sound = {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 8,
-        "vocab_size": 99,
-    }
     try:
-        facts = facts_from_config(sound | config | {"model_type": family})
+        facts = facts_from_config(SOUND | config | {"model_type": family})
     except BadInput:
         return
     assert facts.parameters > 0
@@ -86,18 +88,10 @@ def test_any_config_gives_facts_or_a_refusal(family: str, config: dict[str, Any]
 def test_any_config_gives_a_plan_or_a_clear_refusal(
     family: str, config: dict[str, Any], told: dict[str, Any], dora: bool, memory: int
 ) -> None:
-    sound = {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 8,
-        "vocab_size": 99,
-    }
     recipe = Recipe(dora=dora, dropout=0.1 if dora else 0.0)
     plan, refusal = None, None
     try:
-        facts = facts_from_config(sound | config | {"model_type": family})
+        facts = facts_from_config(SOUND | config | {"model_type": family})
         plan = make_plan(facts, memory, recipe=recipe, **told)
     except WorkbenchError as error:
         refusal = error

@@ -57,6 +57,19 @@ def test_everything_in_a_new_vault_is_private(original: Original) -> None:
     assert not list(original.home.parent.glob(".stage-*"))
 
 
+def test_a_home_that_went_away_is_told_and_its_place_stays_free(
+    vault: Vault, tmp_path: Path
+) -> None:
+    moved = vault.home.rename(tmp_path / "moved")
+    for work in (vault.key_ids, vault.audit.head, lambda: vault.new_key(new_id("ds"))):
+        with pytest.raises(NotFound) as caught:
+            work()
+        assert caught.value.code == "home_gone"
+    assert not vault.home.exists()
+    moved.rename(vault.home)
+    vault.new_key(new_id("ds"))
+
+
 def test_a_key_comes_back_in_another_session(original: Original, vault: Vault) -> None:
     key = vault.new_key(new_id("ds"))
     assert reopened(vault.home, original).key(key.object_id) == key

@@ -13,7 +13,7 @@ besides, gaps of the allocator, the CUDA context and cuBLAS' workspace.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from workbench.models.facts import LinearShape, ModelFacts
@@ -183,7 +183,7 @@ def predict(
             wide=compute_bytes / 2,
             offload=offload,
         ).fullest()
-    prediction = Prediction(
+    parts = Prediction(
         weights=weight_bytes(facts, method, compute_bytes),
         adapters=0 if method == "full" else 4 * trained,
         gradients=moment.gradients,
@@ -193,8 +193,7 @@ def predict(
         workspace=moment.workspace,
         overhead=0,
     )
-    overhead = _overhead_bytes(prediction.allocated, device)
-    return Prediction(**{**asdict(prediction), "overhead": overhead})
+    return replace(parts, overhead=_overhead_bytes(parts.allocated, device))
 
 
 def _overhead_bytes(allocated: int, device: Device) -> int:

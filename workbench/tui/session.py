@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.errors import NotFound, VaultError, WorkbenchError, told_by_system
-from workbench.vault.home import check_home, holds_vault
+from workbench.errors import VaultError, WorkbenchError, told_by_system
+from workbench.vault.home import check_home, holds_vault, home_gone
 
 if TYPE_CHECKING:
     from workbench.vault.store import Vault
@@ -90,12 +90,7 @@ class Session:
         if vault is None:
             raise Locked("The vault is locked.")
         if not self.is_made:
-            raise NotFound(
-                f"The vault is gone from {self.home}.",
-                hint="Was the folder moved, or its disk taken away? Put it back, and all is here "
-                "again.",
-                code="home_gone",
-            )
+            raise home_gone(self.home)
         return vault
 
     def create(self, passphrase: str, kdf: Literal["standard", "light"]) -> str:

@@ -16,6 +16,15 @@ def holds_vault(home: Path) -> bool:
     return (home / HEADER_NAME).is_file()
 
 
+def home_gone(home: Path) -> NotFound:
+    """The error for a vault whose home went away while it was open."""
+    return NotFound(
+        f"The vault is gone from {home}.",
+        hint="Was the folder moved, or its disk taken away? Put it back, and all is here again.",
+        code="home_gone",
+    )
+
+
 def default_home() -> Path:
     """Return WORKBENCH_HOME, or `qlora-workbench` in the user's data folder (XDG)."""
     if chosen := os.environ.get("WORKBENCH_HOME"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from workbench import durable
 from workbench.errors import Busy
+from workbench.vault.home import home_gone
 
 DEFAULT_WAIT = 10.0  # seconds
 _PAUSE = 0.02
@@ -21,14 +22,20 @@ def hold(path: Path, *, shared: bool = False, wait: float = DEFAULT_WAIT) -> Ite
     """Hold the lock at `path` for the block. It dies with its process and is not re-entrant.
 
     Args:
-        path: The lock's file, made when missing and never removed.
+        path: The lock's file in a folder of the home, made when missing and never removed. The
+            home is not: one that was moved or unmounted would find its place taken.
         shared: Let other shared holders in.
         wait: Most seconds to wait for others.
 
     Raises:
         Busy: Others held it all that time.
+        NotFound: The home is gone (code `home_gone`).
     """
-    durable.make_private_folder(path.parent)
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir(mode=0o700)
+    except (FileNotFoundError, NotADirectoryError):
+        raise home_gone(path.parent.parent) from None
     descriptor = durable.open_private(path, os.O_RDONLY | os.O_CREAT)
     try:
         _acquire(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait)
