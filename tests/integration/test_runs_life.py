@@ -182,8 +182,12 @@ def test_stop_ends_for_good(vault: Vault) -> None:
     start(vault, folder)
     wait_for_step(folder)
     assert steering.stop(vault.home, folder.name).state == "stopped"
-    with pytest.raises(BadInput) as caught:
-        steering.resume(vault, folder.name, module=FAKE_ENGINE)
+    lock = JobFolder(folder).take_lock(patience=5.0)  # as of a process that is about to go
+    try:
+        with pytest.raises(BadInput) as caught:
+            steering.resume(vault, folder.name, module=FAKE_ENGINE)
+    finally:
+        os.close(lock)
     assert caught.value.code == "not_resumable"
     assert steering.stop(vault.home, folder.name).state == "stopped"
 

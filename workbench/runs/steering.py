@@ -224,7 +224,8 @@ def resume(vault: Vault, run: str, *, module: str | Path = "workbench.engine") -
     folder = JobFolder(find_run(vault.home, run))
     state = current_state(folder.path)
     if not state.is_resumable:
-        if folder.is_alive():
+        # The process of a run that is over may take a moment to go.
+        if folder.is_alive() and not state.is_over:
             raise Busy(f"{folder.run} runs already.", code="run_busy")
         raise BadInput(
             f"{folder.run} is {state.state} and cannot go on.",
